@@ -1,0 +1,1 @@
+//! The RADIUS door: sockets, Responder, Disconnect out.

@@ -1,0 +1,1 @@
+//! NASes, groups, the Register and the decision.

@@ -1,0 +1,1 @@
+//! Append-only, checksummed, group-committed log on local disk.

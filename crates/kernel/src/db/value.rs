@@ -1,0 +1,97 @@
+//! Parameters and rows that both engines understand.
+
+use crate::time::Time;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::{Query, QueryAs};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{FromRow, Postgres, Sqlite};
+use uuid::Uuid;
+
+/// A struct that can be read from a row of either engine: derive `sqlx::FromRow`.
+pub trait Row:
+    for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static
+{
+}
+impl<T> Row for T where
+    T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin + 'static
+{
+}
+
+/// One parameter; `None` is NULL of that type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// UUID, or BLOB of 16 octets.
+    Uuid(Option<Uuid>),
+    /// TEXT.
+    Text(Option<String>),
+    /// BIGINT.
+    Int(Option<i64>),
+    /// BOOLEAN.
+    Bool(Option<bool>),
+    /// TIMESTAMPTZ.
+    Time(Option<Time>),
+}
+
+macro_rules! value_from {
+    ($($type:ty => $variant:ident, $to:expr;)*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self { Value::$variant(Some($to(value))) }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Self { Value::$variant(value.map($to)) }
+        }
+    )*};
+}
+value_from! {
+    Uuid => Uuid, |v| v;
+    String => Text, |v| v;
+    &str => Text, str::to_owned;
+    &String => Text, String::clone;
+    i64 => Int, |v| v;
+    i32 => Int, i64::from;
+    u32 => Int, i64::from;
+    u16 => Int, i64::from;
+    bool => Bool, |v| v;
+    Time => Time, |v| v;
+}
+
+macro_rules! bind_all {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Uuid(v) => query.bind(v),
+                Value::Text(v) => query.bind(v),
+                Value::Int(v) => query.bind(v),
+                Value::Bool(v) => query.bind(v),
+                Value::Time(v) => query.bind(v.map(Time::to_chrono)),
+            };
+        }
+        query
+    }};
+}
+
+pub(super) fn lite(
+    sql: &'static str,
+    values: Vec<Value>,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    bind_all!(sqlx::query(sql), values)
+}
+
+pub(super) fn pg(sql: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    bind_all!(sqlx::query(sql), values)
+}
+
+pub(super) fn lite_as<T: Row>(
+    sql: &'static str,
+    values: Vec<Value>,
+) -> QueryAs<'static, Sqlite, T, SqliteArguments> {
+    bind_all!(sqlx::query_as(sql), values)
+}
+
+pub(super) fn pg_as<T: Row>(
+    sql: &'static str,
+    values: Vec<Value>,
+) -> QueryAs<'static, Postgres, T, PgArguments> {
+    bind_all!(sqlx::query_as(sql), values)
+}

@@ -1,0 +1,2 @@
+//! One binary that lets people and devices onto networks.
+fn main() {}

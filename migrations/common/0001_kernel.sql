@@ -1,0 +1,38 @@
+-- Kernel: nodes, the key ids this database was sealed with, settings, and what was true when.
+CREATE TABLE node (
+    id          TEXT PRIMARY KEY,           -- 32 hex digits, from the data folder
+    name        TEXT NOT NULL,
+    started     TIMESTAMPTZ NOT NULL,
+    seen        TIMESTAMPTZ NOT NULL
+);
+
+-- A database whose key is missing from the ring must be refused, not half read.
+CREATE TABLE key_seen (
+    key_id      TEXT PRIMARY KEY,
+    first_used  TIMESTAMPTZ NOT NULL
+);
+
+-- organisation_id NULL is the global default; values are JSON.
+CREATE TABLE setting (
+    id              UUID PRIMARY KEY,
+    organisation_id UUID,
+    name            TEXT NOT NULL,
+    value           TEXT NOT NULL,
+    modified        TIMESTAMPTZ NOT NULL
+);
+CREATE UNIQUE INDEX setting_global ON setting (name) WHERE organisation_id IS NULL;
+CREATE UNIQUE INDEX setting_organisation ON setting (organisation_id, name) WHERE organisation_id IS NOT NULL;
+
+-- One version of a deciding row: its deciding fields as JSON, no secrets, valid_to NULL while current.
+CREATE TABLE history (
+    id              UUID PRIMARY KEY,
+    kind            TEXT NOT NULL,
+    row_id          UUID NOT NULL,
+    organisation_id UUID,
+    person_id       UUID,
+    valid_from      TIMESTAMPTZ NOT NULL,
+    valid_to        TIMESTAMPTZ,
+    fields          TEXT NOT NULL
+);
+CREATE INDEX history_row ON history (row_id, valid_from);
+CREATE INDEX history_person ON history (person_id) WHERE person_id IS NOT NULL;

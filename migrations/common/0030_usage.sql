@@ -1,0 +1,106 @@
+-- Usage: sessions (open, and closed in the last 48 hours), running counters, attempts, and how far each journal is applied.
+CREATE TABLE session (
+    id                    UUID PRIMARY KEY,
+    organisation_id       UUID NOT NULL,
+    nas_id                UUID NOT NULL,
+    membership_id         UUID,
+    acct_session_id       TEXT NOT NULL,
+    identity              TEXT NOT NULL,      -- the device's MAC, else Calling-Station-Id, else User-Name: tells re-used ids apart
+    generation            BIGINT NOT NULL,   -- grows when a NAS uses an id again
+    unique_id             TEXT,               -- a client's own; otherwise the id's 32 hex digits
+    username              TEXT,
+    realm                 TEXT,
+    group_name            TEXT,
+    nas_ip_address        TEXT NOT NULL,
+    nas_identifier        TEXT,
+    nas_port_id           TEXT,
+    nas_port_type         TEXT,
+    service_type          TEXT,
+    framed_protocol       TEXT,
+    authentication        TEXT,
+    called_station_id     TEXT,
+    calling_station_id    TEXT,
+    connection_info_start TEXT,
+    connection_info_stop  TEXT,
+    framed_ip_address     TEXT,
+    framed_ipv6_address   TEXT,
+    framed_ipv6_prefix    TEXT,
+    delegated_ipv6_prefix TEXT,
+    framed_interface_id   TEXT,
+    multi_session_id      TEXT,
+    class                 TEXT,               -- hex
+    started               TIMESTAMPTZ NOT NULL,
+    updated               TIMESTAMPTZ NOT NULL,
+    stopped               TIMESTAMPTZ,
+    interval_seconds      BIGINT,
+    session_seconds       BIGINT NOT NULL,
+    input_octets          BIGINT NOT NULL,    -- from the client, whatever the device calls it
+    output_octets         BIGINT NOT NULL,    -- to the client
+    input_packets         BIGINT NOT NULL,
+    output_packets        BIGINT NOT NULL,
+    input_reported        BIGINT NOT NULL,    -- last cumulative value as the NAS sent it: how a 32-bit wrap is seen
+    output_reported       BIGINT NOT NULL,
+    wraps                 BIGINT NOT NULL,   -- inferred wraps of 32-bit counters without Gigawords
+    terminate_cause       TEXT,
+    reported              TIMESTAMPTZ NOT NULL, -- event time of the newest report applied
+    reports               BIGINT NOT NULL,
+    other                 TEXT,               -- attributes without a column, JSON by name
+    UNIQUE (nas_id, acct_session_id, identity, generation)
+);
+CREATE INDEX session_open ON session (organisation_id, started) WHERE stopped IS NULL;
+CREATE INDEX session_open_nas ON session (nas_id) WHERE stopped IS NULL;
+CREATE INDEX session_membership ON session (membership_id, started);
+CREATE INDEX session_stopped ON session (stopped) WHERE stopped IS NOT NULL;
+CREATE INDEX session_username ON session (username, started);
+CREATE INDEX session_calling ON session (calling_station_id, started);
+CREATE INDEX session_unique ON session (unique_id) WHERE unique_id IS NOT NULL;
+
+-- Running totals: counter is 'seconds', 'input_octets' or 'output_octets'; period is the organisation's local day.
+CREATE TABLE usage (
+    membership_id UUID NOT NULL,
+    counter       TEXT NOT NULL,
+    period        TEXT NOT NULL,
+    value         BIGINT NOT NULL,
+    PRIMARY KEY (membership_id, counter, period)
+);
+
+CREATE TABLE attempt (
+    id                 UUID PRIMARY KEY,
+    at                 TIMESTAMPTZ NOT NULL,
+    node               TEXT NOT NULL,
+    organisation_id    UUID,
+    nas_id             UUID,
+    nas_address        TEXT NOT NULL,
+    membership_id      UUID,
+    username           TEXT,
+    mac                TEXT,
+    called_station_id  TEXT,
+    calling_station_id TEXT,
+    acct_session_id    TEXT,
+    method             TEXT,
+    verdict            TEXT NOT NULL CHECK (verdict IN ('accept', 'challenge', 'refuse', 'drop')),
+    word               TEXT,                  -- the Refusal or Dropped word
+    trace              TEXT NOT NULL          -- JSON: each check, its input, its verdict
+);
+CREATE INDEX attempt_username ON attempt (username, at);
+CREATE INDEX attempt_mac ON attempt (mac, at) WHERE mac IS NOT NULL;
+CREATE INDEX attempt_at ON attempt (at);
+
+CREATE TABLE journal_checkpoint (
+    node     TEXT NOT NULL,
+    journal  TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    modified TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (node, journal)
+);
+
+-- Reports that could not become a session; kept whole so that nothing acknowledged is lost.
+CREATE TABLE report_unreadable (
+    node     TEXT NOT NULL,
+    journal  TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    reason   TEXT NOT NULL,
+    octets   TEXT NOT NULL,
+    at       TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (node, journal, position)
+);

@@ -1,0 +1,11 @@
+-- Sessions closed more than 48 hours ago, partitioned by the day they stopped. The default partition takes what has
+-- no partition of its own yet.
+CREATE TABLE session_history (LIKE session) PARTITION BY RANGE (stopped);
+ALTER TABLE session_history ALTER COLUMN stopped SET NOT NULL;
+CREATE TABLE session_history_rest PARTITION OF session_history DEFAULT;
+CREATE INDEX session_history_id ON session_history (id);
+CREATE INDEX session_history_stopped ON session_history (stopped);
+CREATE INDEX session_history_username ON session_history (username, started);
+CREATE INDEX session_history_calling ON session_history (calling_station_id, started);
+CREATE INDEX session_history_key ON session_history (nas_id, acct_session_id, identity);
+CREATE VIEW session_all AS SELECT * FROM session UNION ALL SELECT * FROM session_history;

@@ -1,0 +1,1 @@
+//! Stories, batteries and conformance over the whole house.
