@@ -1,1 +1,5 @@
-//! The RADIUS door: sockets, Responder, Disconnect out.
+//! The RADIUS door: NASes ask over UDP and are answered; a session can be ended from here.
+mod delay;
+mod pool;
+mod responder;
+mod socket;

@@ -1,1 +1,20 @@
-//! NASes, groups, the Register and the decision.
+//! Access: who may ask (NASes), what is known (the Register), and what is answered (the decision).
+//!
+//! Read `question` → `facts` → `decide`: three files that hold the whole of an authentication. `register` is where
+//! facts come from at wire speed; the other files are the rows behind it. This room must **never** open a socket or
+//! parse a packet from the wire: it is handed a question and gives back a decision.
+
+pub mod admit;
+pub mod decide;
+pub mod facts;
+pub mod group;
+pub mod limiter;
+pub mod lock;
+pub mod nas;
+pub mod nas_match;
+pub mod network;
+pub mod observation;
+pub mod question;
+pub mod register;
+pub mod rule;
+pub mod word;

@@ -70,8 +70,13 @@ pub enum Method {
 
 impl Method {
     /// Every method, in the order of the enum.
-    pub const ALL: [Method; 5] =
-        [Method::Pap, Method::Chap, Method::MsChap, Method::MsChapV2, Method::Mac];
+    pub const ALL: [Method; 5] = [
+        Method::Pap,
+        Method::Chap,
+        Method::MsChap,
+        Method::MsChapV2,
+        Method::Mac,
+    ];
 
     /// The name used in logs, metrics and settings. Stable.
     pub fn name(self) -> &'static str {

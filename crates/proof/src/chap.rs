@@ -19,7 +19,10 @@ mod tests {
 
     fn check(ident: u8, password: &str, challenge: &str, expect: &str) {
         let challenge = hex::decode(challenge).unwrap();
-        assert_eq!(hex::encode(response(ident, password.as_bytes(), &challenge)), expect);
+        assert_eq!(
+            hex::encode(response(ident, password.as_bytes(), &challenge)),
+            expect
+        );
     }
 
     #[test]
@@ -31,6 +34,11 @@ mod tests {
             "2aee86f08d0d55969ca5978e0d3367a2",
             "e97557c316185895f293ff6344077275",
         );
-        check(7, "bob", "000102030405060708090a0b0c0d0e0f", "1e1b2c90d1513f724eb387085cd1bbc9");
+        check(
+            7,
+            "bob",
+            "000102030405060708090a0b0c0d0e0f",
+            "1e1b2c90d1513f724eb387085cd1bbc9",
+        );
     }
 }

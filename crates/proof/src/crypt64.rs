@@ -44,7 +44,9 @@ pub(crate) fn is_encoding_of(text: &[u8], octets: usize) -> bool {
 fn encode(digest: &[u8], order: &[usize], last: &[usize]) -> Vec<u8> {
     let mut out = Vec::with_capacity((digest.len() * 8).div_ceil(6));
     for group in order.chunks(3).chain([last]) {
-        let mut bits = group.iter().fold(0u32, |bits, &at| bits << 8 | u32::from(digest[at]));
+        let mut bits = group
+            .iter()
+            .fold(0u32, |bits, &at| bits << 8 | u32::from(digest[at]));
         for _ in 0..(group.len() * 8).div_ceil(6) {
             out.push(ALPHABET[(bits & 63) as usize]);
             bits >>= 6;

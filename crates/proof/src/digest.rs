@@ -2,7 +2,7 @@
 
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
+use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 /// A digest algorithm named by a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,24 @@ impl Digest {
 
     /// The SHA-2 digest with results of this length.
     pub(crate) fn sha2_of_length(octets: usize) -> Option<Digest> {
-        [Digest::Sha224, Digest::Sha256, Digest::Sha384, Digest::Sha512]
-            .into_iter()
-            .find(|d| d.octets() == octets)
+        [
+            Digest::Sha224,
+            Digest::Sha256,
+            Digest::Sha384,
+            Digest::Sha512,
+        ]
+        .into_iter()
+        .find(|d| d.octets() == octets)
     }
 
     /// The digest of two parts joined.
     pub(crate) fn of(self, first: &[u8], second: &[u8]) -> Vec<u8> {
         fn run<D: sha2::Digest>(first: &[u8], second: &[u8]) -> Vec<u8> {
-            D::new().chain_update(first).chain_update(second).finalize().to_vec()
+            D::new()
+                .chain_update(first)
+                .chain_update(second)
+                .finalize()
+                .to_vec()
         }
         match self {
             Digest::Md5 => run::<Md5>(first, second),

@@ -31,7 +31,6 @@ pub mod stored;
 pub mod verify;
 
 pub use attempt::{Attempt, Method};
-pub use digest::Digest;
 pub use hash::{
     Argon2Params, HashRefused, clear_text, hash_password, nt_text, verify_nothing,
     verify_nothing_as,

@@ -14,10 +14,16 @@ const ROUNDS: u32 = 1000;
 
 /// The last field of the stored text for this password: 22 characters.
 pub(crate) fn hash(password: &[u8], magic: &str, salt: &[u8]) -> Vec<u8> {
-    let inner = Md5::new().chain_update(password).chain_update(salt).chain_update(password);
+    let inner = Md5::new()
+        .chain_update(password)
+        .chain_update(salt)
+        .chain_update(password);
     let inner: [u8; OCTETS] = inner.finalize().into();
 
-    let mut outer = Md5::new().chain_update(password).chain_update(magic).chain_update(salt);
+    let mut outer = Md5::new()
+        .chain_update(password)
+        .chain_update(magic)
+        .chain_update(salt);
     for at in (0..password.len()).step_by(OCTETS) {
         outer.update(&inner[..OCTETS.min(password.len() - at)]);
     }

@@ -17,7 +17,9 @@ pub(crate) fn matches(stored: &Stored, password: &[u8]) -> bool {
         Stored::Argon2(argon2) => matches_argon2(argon2, password),
         Stored::Pbkdf2(pbkdf2) => {
             let mut hash = vec![0; pbkdf2.hash.len()];
-            pbkdf2.digest.pbkdf2(password, &pbkdf2.salt, pbkdf2.iterations, &mut hash);
+            pbkdf2
+                .digest
+                .pbkdf2(password, &pbkdf2.salt, pbkdf2.iterations, &mut hash);
             same(&hash, &pbkdf2.hash)
         }
         Stored::Scrypt(scrypt) => {
@@ -65,16 +67,27 @@ fn matches_bcrypt(stored: &BcryptHash, password: &[u8]) -> bool {
 
 fn matches_sha_crypt(stored: &ShaCryptHash, password: &[u8]) -> bool {
     let hash = if stored.digest == Digest::Sha512 {
-        crypt64::sha512(&sha_crypt::sha512_crypt(password, &stored.salt, stored.params))
+        crypt64::sha512(&sha_crypt::sha512_crypt(
+            password,
+            &stored.salt,
+            stored.params,
+        ))
     } else {
-        crypt64::sha256(&sha_crypt::sha256_crypt(password, &stored.salt, stored.params))
+        crypt64::sha256(&sha_crypt::sha256_crypt(
+            password,
+            &stored.salt,
+            stored.params,
+        ))
     };
     same(&hash, &stored.hash)
 }
 
 fn matches_digest(stored: &DigestHash, password: &[u8]) -> bool {
-    let (first, second) =
-        if stored.salt_first { (&*stored.salt, password) } else { (password, &*stored.salt) };
+    let (first, second) = if stored.salt_first {
+        (&*stored.salt, password)
+    } else {
+        (password, &*stored.salt)
+    };
     same(&stored.digest.of(first, second), &stored.hash)
 }
 

@@ -58,19 +58,37 @@ fn scrypt(rest: &str) -> Result<Stored, UnknownForm> {
     if !n.is_power_of_two() && n != u32::MAX {
         return Err(read.damaged("work factor"));
     }
-    let log_n = if n == u32::MAX { u32::BITS } else { n.trailing_zeros() };
+    let log_n = if n == u32::MAX {
+        u32::BITS
+    } else {
+        n.trailing_zeros()
+    };
     modular::scrypt_hash(log_n, r, p, salt.as_bytes().into(), hash)
 }
 
 /// `salt$hex`, salt before password; the salt may be empty.
 fn digest(digest: Digest, rest: &str) -> Result<Stored, UnknownForm> {
-    let read = Reader(if digest == Digest::Md5 { Form::SaltedMd5 } else { Form::SaltedSha });
+    let read = Reader(if digest == Digest::Md5 {
+        Form::SaltedMd5
+    } else {
+        Form::SaltedSha
+    });
     let (salt, hash) = rest.split_once('$').ok_or(read.damaged("hash"))?;
-    let salt: Box<[u8]> =
-        if salt.is_empty() { Box::default() } else { read.salt(salt.as_bytes().into())? };
-    let hash = hex::decode(hash).map_err(|_| read.damaged("hash"))?.into_boxed_slice();
+    let salt: Box<[u8]> = if salt.is_empty() {
+        Box::default()
+    } else {
+        read.salt(salt.as_bytes().into())?
+    };
+    let hash = hex::decode(hash)
+        .map_err(|_| read.damaged("hash"))?
+        .into_boxed_slice();
     if hash.len() != digest.octets() {
         return Err(read.damaged("hash"));
     }
-    Ok(Stored::Digest(DigestHash { digest, salt, salt_first: true, hash }))
+    Ok(Stored::Digest(DigestHash {
+        digest,
+        salt,
+        salt_first: true,
+        hash,
+    }))
 }

@@ -24,7 +24,11 @@ impl Reader {
     }
 
     pub(super) fn too_costly(self, parameter: &'static str, limit: u64) -> UnknownForm {
-        UnknownForm::TooCostly { form: self.0, parameter, limit }
+        UnknownForm::TooCostly {
+            form: self.0,
+            parameter,
+            limit,
+        }
     }
 
     /// A plain decimal number: digits only, no sign, no spaces. Numbers that do not fit saturate,
@@ -38,7 +42,10 @@ impl Reader {
 
     /// A salt or hash in base64, padded or not.
     pub(super) fn base64(self, text: &str, part: &'static str) -> Result<Box<[u8]>, UnknownForm> {
-        BASE64.decode(text).map(Vec::into_boxed_slice).map_err(|_| self.damaged(part))
+        BASE64
+            .decode(text)
+            .map(Vec::into_boxed_slice)
+            .map_err(|_| self.damaged(part))
     }
 
     /// As [`Reader::base64`], with `.` where the standard alphabet has `+`.

@@ -43,9 +43,9 @@ pub(super) fn parse(rest: &str) -> Result<Stored, UnknownForm> {
         "crypt" | "argon2" | "argon2i" | "argon2id" | "bcrypt" | "blf-crypt" | "md5-crypt"
         | "sha256-crypt" | "sha512-crypt" => crypt(value),
         "lm" | "lanman" | "x- orcllmv" => Err(UnknownForm::Unsupported("LM hash")),
-        "x-pbkdf2" | "pbkdf2_sha256" => {
-            Err(UnknownForm::Unsupported("PBKDF2 in a binary directory encoding"))
-        }
+        "x-pbkdf2" | "pbkdf2_sha256" => Err(UnknownForm::Unsupported(
+            "PBKDF2 in a binary directory encoding",
+        )),
         "ns-mta-md5" => Err(UnknownForm::Unsupported("Netscape MTA MD5")),
         _ => Err(UnknownForm::Unmarked),
     }
@@ -64,17 +64,29 @@ fn crypt(value: &str) -> Result<Stored, UnknownForm> {
 fn nt_hash(value: &str) -> Result<Stored, UnknownForm> {
     let read = Reader(Form::NtHash);
     let octets = Zeroizing::new(read.hex_or_base64(value, 16)?.into_vec());
-    let hash: [u8; 16] = octets.as_slice().try_into().map_err(|_| read.damaged("hash"))?;
+    let hash: [u8; 16] = octets
+        .as_slice()
+        .try_into()
+        .map_err(|_| read.damaged("hash"))?;
     Ok(Stored::NtHash(Zeroizing::new(hash)))
 }
 
 fn unsalted(digest: Digest, value: &str) -> Result<Stored, UnknownForm> {
-    let read = Reader(if digest == Digest::Md5 { Form::Md5 } else { Form::Sha });
+    let read = Reader(if digest == Digest::Md5 {
+        Form::Md5
+    } else {
+        Form::Sha
+    });
     let hash = read.hex_or_base64(value, digest.octets())?;
     if hash.len() != digest.octets() {
         return Err(read.damaged("hash"));
     }
-    Ok(Stored::Digest(DigestHash { digest, salt: Box::default(), salt_first: false, hash }))
+    Ok(Stored::Digest(DigestHash {
+        digest,
+        salt: Box::default(),
+        salt_first: false,
+        hash,
+    }))
 }
 
 /// The scheme that leaves the digest to the length.
@@ -82,12 +94,21 @@ fn sha2(value: &str) -> Result<Stored, UnknownForm> {
     let read = Reader(Form::Sha);
     let hash = read.hex_or_base64(value, Digest::Sha224.octets())?;
     let digest = Digest::sha2_of_length(hash.len()).ok_or(read.damaged("hash"))?;
-    Ok(Stored::Digest(DigestHash { digest, salt: Box::default(), salt_first: false, hash }))
+    Ok(Stored::Digest(DigestHash {
+        digest,
+        salt: Box::default(),
+        salt_first: false,
+        hash,
+    }))
 }
 
 /// Hash, then salt, in one value.
 fn salted(digest: Digest, value: &str) -> Result<Stored, UnknownForm> {
-    let read = Reader(if digest == Digest::Md5 { Form::SaltedMd5 } else { Form::SaltedSha });
+    let read = Reader(if digest == Digest::Md5 {
+        Form::SaltedMd5
+    } else {
+        Form::SaltedSha
+    });
     let octets = read.hex_or_base64(value, digest.octets() + 1)?;
     let Some((hash, salt)) = octets.split_at_checked(digest.octets()) else {
         return Err(read.damaged("hash"));
@@ -96,5 +117,10 @@ fn salted(digest: Digest, value: &str) -> Result<Stored, UnknownForm> {
         return Err(read.damaged("salt"));
     }
     let (hash, salt) = (hash.into(), salt.into());
-    Ok(Stored::Digest(DigestHash { digest, salt, salt_first: false, hash }))
+    Ok(Stored::Digest(DigestHash {
+        digest,
+        salt,
+        salt_first: false,
+        hash,
+    }))
 }

@@ -101,7 +101,10 @@ pub(crate) fn is_django_unusable(text: &str) -> bool {
 /// A clear password after its mark.
 fn clear(password: &str) -> Result<Stored, UnknownForm> {
     if !is_examined(password.as_bytes()) {
-        return Err(UnknownForm::Damaged { form: Form::Clear, part: "password" });
+        return Err(UnknownForm::Damaged {
+            form: Form::Clear,
+            part: "password",
+        });
     }
     Ok(Stored::Clear(Zeroizing::new(password.as_bytes().to_vec())))
 }
@@ -109,7 +112,9 @@ fn clear(password: &str) -> Result<Stored, UnknownForm> {
 /// An NT hash of 32 hexadecimal digits.
 fn nt_hex(text: &str) -> Result<Stored, UnknownForm> {
     let mut hash = Zeroizing::new([0u8; 16]);
-    hex::decode_to_slice(text, hash.as_mut_slice())
-        .map_err(|_| UnknownForm::Damaged { form: Form::NtHash, part: "hash" })?;
+    hex::decode_to_slice(text, hash.as_mut_slice()).map_err(|_| UnknownForm::Damaged {
+        form: Form::NtHash,
+        part: "hash",
+    })?;
     Ok(Stored::NtHash(hash))
 }

@@ -35,7 +35,9 @@ pub(super) fn parse(text: &str) -> Result<Stored, UnknownForm> {
         "pbkdf2-sha256" => dotted_pbkdf2(Digest::Sha256, rest),
         "pbkdf2-sha512" => dotted_pbkdf2(Digest::Sha512, rest),
         "2a" | "2b" | "2y" => bcrypt(text, false),
-        "2x" => Err(UnknownForm::Unsupported("bcrypt as $2x$, made by a faulty program")),
+        "2x" => Err(UnknownForm::Unsupported(
+            "bcrypt as $2x$, made by a faulty program",
+        )),
         "1" => md5_crypt("$1$", rest),
         "apr1" => md5_crypt("$apr1$", rest),
         "5" => sha_crypt(Digest::Sha256, rest),
@@ -65,7 +67,9 @@ fn argon2(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, UnknownFor
 
     let (mut memory_kib, mut passes, mut lanes) = (None, None, None);
     for parameter in parameters.split(',') {
-        let (name, value) = parameter.split_once('=').ok_or(read.damaged("parameters"))?;
+        let (name, value) = parameter
+            .split_once('=')
+            .ok_or(read.damaged("parameters"))?;
         let slot = match name {
             "m" => &mut memory_kib,
             "t" => &mut passes,
@@ -96,7 +100,15 @@ fn argon2(algorithm: argon2::Algorithm, rest: &str) -> Result<Stored, UnknownFor
     // Ask the algorithm itself now, so that a login never meets parameters it refuses.
     argon2::Params::new(memory_kib, passes, lanes, Some(hash.len()))
         .map_err(|_| read.damaged("parameters"))?;
-    Ok(Stored::Argon2(Argon2Hash { algorithm, version, memory_kib, passes, lanes, salt, hash }))
+    Ok(Stored::Argon2(Argon2Hash {
+        algorithm,
+        version,
+        memory_kib,
+        passes,
+        lanes,
+        salt,
+        hash,
+    }))
 }
 
 /// PHC form: `ln=16,r=8,p=1$salt$hash`.
@@ -117,7 +129,13 @@ fn scrypt(rest: &str) -> Result<Stored, UnknownForm> {
     if values.next().is_some() {
         return Err(read.damaged("parameters"));
     }
-    scrypt_hash(log_n, r, p, read.base64(salt, "salt")?, read.base64(hash, "hash")?)
+    scrypt_hash(
+        log_n,
+        r,
+        p,
+        read.base64(salt, "salt")?,
+        read.base64(hash, "hash")?,
+    )
 }
 
 /// An scrypt hash whose parts were read, its cost checked.
@@ -149,7 +167,11 @@ pub(super) fn scrypt_hash(
         .ok()
         .and_then(|log_n| scrypt::Params::new(log_n, r, p).ok())
         .ok_or(read.damaged("parameters"))?;
-    Ok(Stored::Scrypt(ScryptHash { params, salt: read.salt(salt)?, hash: read.hash(hash)? }))
+    Ok(Stored::Scrypt(ScryptHash {
+        params,
+        salt: read.salt(salt)?,
+        hash: read.hash(hash)?,
+    }))
 }
 
 /// `iterations$salt$hash` with `.` for `+` and no padding.
@@ -162,7 +184,10 @@ pub(super) fn dotted_pbkdf2(digest: Digest, rest: &str) -> Result<Stored, Unknow
         return Err(read.damaged("hash"));
     };
     let iterations = read.number(iterations, "iterations")?;
-    let (salt, hash) = (read.dotted_base64(salt, "salt")?, read.dotted_base64(hash, "hash")?);
+    let (salt, hash) = (
+        read.dotted_base64(salt, "salt")?,
+        read.dotted_base64(hash, "hash")?,
+    );
     pbkdf2_hash(digest, iterations, salt, hash)
 }
 
@@ -183,7 +208,12 @@ pub(super) fn pbkdf2_hash(
     if u64::from(iterations) * blocks > u64::from(MAX_PBKDF2_ITERATIONS) {
         return Err(read.too_costly("iterations", MAX_PBKDF2_ITERATIONS.into()));
     }
-    Ok(Stored::Pbkdf2(Pbkdf2Hash { digest, iterations, salt, hash }))
+    Ok(Stored::Pbkdf2(Pbkdf2Hash {
+        digest,
+        iterations,
+        salt,
+        hash,
+    }))
 }
 
 /// The whole text, `$2b$` included.
@@ -196,7 +226,10 @@ pub(super) fn bcrypt(text: &str, prehashed: bool) -> Result<Stored, UnknownForm>
     if parts.get_cost() > MAX_BCRYPT_COST {
         return Err(read.too_costly("cost", MAX_BCRYPT_COST.into()));
     }
-    Ok(Stored::Bcrypt(BcryptHash { text: text.into(), prehashed }))
+    Ok(Stored::Bcrypt(BcryptHash {
+        text: text.into(),
+        prehashed,
+    }))
 }
 
 /// `[rounds=N$]salt$hash`.
@@ -214,11 +247,19 @@ fn sha_crypt(digest: Digest, rest: &str) -> Result<Stored, UnknownForm> {
             if rounds < MIN_SHA_CRYPT_ROUNDS {
                 return Err(read.damaged("rounds"));
             }
-            (sha_crypt::Params::new(rounds).map_err(|_| read.damaged("rounds"))?, rest)
+            (
+                sha_crypt::Params::new(rounds).map_err(|_| read.damaged("rounds"))?,
+                rest,
+            )
         }
     };
     let (salt, hash) = crypt_tail(read, rest, SHA_CRYPT_SALT_OCTETS, digest.octets())?;
-    Ok(Stored::ShaCrypt(ShaCryptHash { digest, params, salt, hash }))
+    Ok(Stored::ShaCrypt(ShaCryptHash {
+        digest,
+        params,
+        salt,
+        hash,
+    }))
 }
 
 /// `salt$hash`.

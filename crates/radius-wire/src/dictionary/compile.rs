@@ -100,6 +100,8 @@ impl Place {
 struct Blocks {
     vendor: Option<OpenVendor>,
     tlvs: Vec<(String, Vec<u32>)>,
+    /// The last attribute of type tlv, which relative numbers belong to.
+    last_tlv: Option<Vec<u32>>,
 }
 
 struct OpenVendor {
@@ -219,7 +221,16 @@ impl Compiler<'_> {
                 Some((open, _)) => self.error(format!("END-TLV {name} closes BEGIN-TLV {open}")),
                 None => self.error(format!("END-TLV {name} without BEGIN-TLV")),
             },
-            Statement::Attribute { name, numbers, data_type, flags, vendor } => {
+            Statement::Attribute { name, numbers, relative: true, data_type, flags, .. } => {
+                let Some(tlv) = blocks.last_tlv.as_deref().or(blocks.tlvs.last().map(|(_, path)| path.as_slice()))
+                else {
+                    let place = self.place.clone();
+                    self.warn(&place, format!("{name} has a relative number but no TLV before it; skipped"));
+                    return Ok(());
+                };
+                self.attribute(name, [tlv, &numbers].concat(), data_type, flags)
+            }
+            Statement::Attribute { name, numbers, relative: false, data_type, flags, vendor } => {
                 let mut path = match (blocks.tlvs.last(), &blocks.vendor, vendor) {
                     (_, Some(_), Some(word)) => {
                         return self.error(format!("unknown flag \"{word}\""));
@@ -233,6 +244,9 @@ impl Compiler<'_> {
                     },
                 };
                 path.extend(numbers);
+                if data_type == DataType::Tlv {
+                    blocks.last_tlv = Some(path.clone());
+                }
                 self.attribute(name, path, data_type, flags)
             }
             Statement::Value { attribute, name, number } => self.value_line(attribute, name, number),
@@ -371,11 +385,10 @@ impl Compiler<'_> {
         let lower = name.to_ascii_lowercase();
         let d = &mut self.dictionary;
         let mut values = Values::default();
-        let at = match d.by_name.get(&lower).copied() {
-            Some(at) => {
-                let Some(known) = d.attributes.get(at) else {
-                    return self.error("attribute table is inconsistent");
-                };
+        // A name found may be an alias: then this definition is a new attribute.
+        let found = d.by_name.get(&lower).and_then(|at| Some((*at, d.attributes.get(*at)?)));
+        let at = match found.filter(|(_, known)| known.name.eq_ignore_ascii_case(name)) {
+            Some((at, known)) => {
                 if known.path != path {
                     if self.own_names.contains(&lower) {
                         let reason = format!(

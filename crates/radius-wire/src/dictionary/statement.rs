@@ -27,10 +27,12 @@ pub enum Statement<'a> {
     BeginTlv { name: &'a str },
     /// Closes the TLV block.
     EndTlv { name: &'a str },
-    /// An attribute. `vendor` is the old style of naming the vendor in the flags.
+    /// An attribute. `vendor` is the old style of naming the vendor in the flags;
+    /// `relative` numbers (newer grammar, leading dot) belong to the last TLV.
     Attribute {
         name: &'a str,
         numbers: Vec<u32>,
+        relative: bool,
         data_type: DataType,
         flags: Flags,
         vendor: Option<&'a str>,
@@ -64,6 +66,9 @@ pub fn parse_line(line: &str) -> Result<Option<Statement<'_>>, String> {
         "END-VENDOR" => Statement::EndVendor { name: one(keyword, rest)? },
         "BEGIN-TLV" => Statement::BeginTlv { name: one(keyword, rest)? },
         "END-TLV" => Statement::EndTlv { name: one(keyword, rest)? },
+        // The newer grammar's words for the same blocks; BEGIN PROTOCOL is not one.
+        "BEGIN" if rest.len() == 1 => Statement::BeginTlv { name: one(keyword, rest)? },
+        "END" if rest.len() == 1 => Statement::EndTlv { name: one(keyword, rest)? },
         "ATTRIBUTE" => attribute(rest)?,
         "VALUE" => value(rest)?,
         "VALUE-ALIAS" => {
@@ -136,8 +141,10 @@ fn attribute<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
     if starts("Attr-") || (starts("Vendor-") && name.to_ascii_lowercase().contains("-attr-")) {
         return Err(format!("the name \"{name}\" is reserved for attributes without a name"));
     }
-    // A leading dot (newer grammar) means "inside the open block", as a plain number does.
-    let oid = oid.strip_prefix('.').unwrap_or(oid);
+    let (oid, relative) = match oid.strip_prefix('.') {
+        Some(rest) => (rest, true),
+        None => (*oid, false),
+    };
     let numbers = oid.split('.').map(small_number).collect::<Result<Vec<u32>, String>>()?;
     if numbers.len() > MAX_OID_NUMBERS {
         return Err(format!("attribute number {oid} is nested deeper than {MAX_OID_NUMBERS}"));
@@ -158,7 +165,7 @@ fn attribute<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
         }
     }
     check_flags(&flags, data_type)?;
-    Ok(Statement::Attribute { name, numbers, data_type, flags, vendor })
+    Ok(Statement::Attribute { name, numbers, relative, data_type, flags, vendor })
 }
 
 /// Applies one flag; `false` when the word is no flag.
@@ -292,6 +299,7 @@ mod tests {
         check("ATTRIBUTE A-B 0x1.2 octets[3]", Statement::Attribute {
             name: "A-B",
             numbers: vec![1, 2],
+            relative: false,
             data_type: DataType::FixedOctets(3),
             flags: Flags::default(),
             vendor: None,
@@ -299,6 +307,7 @@ mod tests {
         check("ATTRIBUTE T 69 string has_tag, encrypt=Tunnel-Password", Statement::Attribute {
             name: "T",
             numbers: vec![69],
+            relative: false,
             data_type: DataType::Text,
             flags: Flags { tagged: true, encryption: Encryption::Salted, ..Flags::default() },
             vendor: None,
@@ -306,12 +315,15 @@ mod tests {
         check("ATTRIBUTE Old 1 string Cisco", Statement::Attribute {
             name: "Old",
             numbers: vec![1],
+            relative: false,
             data_type: DataType::Text,
             flags: Flags::default(),
             vendor: Some("Cisco"),
         });
         check("VALUE A T1,E1 0x10", Statement::Value { attribute: "A", name: "T1,E1", number: 16 });
         check("ALIAS A B.C", Statement::Alias { name: "A", target: "B.C" });
+        check("BEGIN A", Statement::BeginTlv { name: "A" });
+        check("BEGIN PROTOCOL RADIUS 1", Statement::Unknown { keyword: "BEGIN" });
         check("MEMBER x uint8", Statement::Unknown { keyword: "MEMBER" });
         assert_eq!(parse_line("  \t# only a comment"), Ok(None));
     }
