@@ -7,7 +7,7 @@ need_rust() {
         [ -x "$HOME/.cargo/bin/cargo" ] && export PATH="$HOME/.cargo/bin:$PATH"
     }
     command -v cargo >/dev/null 2>&1 ||
-        fail "The Rust toolchain is missing: install rustup with the toolchain of rust-toolchain.toml, then run this again."
+        fail "The Rust toolchain is missing: install Rust 1.95 or later, then run this again."
 }
 
 # need_packages COMMAND:PACKAGE …  installs the packages whose command is missing.

@@ -2,12 +2,12 @@
 //!
 //! A device proves that it knows a password in one of a few ways ([`Attempt`]: PAP, CHAP,
 //! MS-CHAP v1 and v2); the house keeps something about that password in one of many forms
-//! ([`Stored`]: argon2, PBKDF2, bcrypt, NT hash, …). [`verify`] brings the two together and says
+//! ([`Stored`]: argon2, PBKDF2, bcrypt, NT hash, …). [`verify()`] brings the two together and says
 //! [`Outcome::Right`] (with the keys the method yields), [`Outcome::Wrong`], or
 //! [`Outcome::Impossible`] with the remedy, because CHAP cannot be answered from an argon2 hash by
 //! anybody.
 //!
-//! Read [`stored`] first, then [`verify`](mod@verify), then [`mschap`]. [`mac`] holds device
+//! Read [`stored`] first, then [the proof](mod@verify), then [`mschap`]. [`mac`] holds device
 //! addresses, which serve as their own proof in MAC authentication.
 //!
 //! This crate never touches a socket, a clock, a random source, a database or a RADIUS packet:

@@ -1,6 +1,6 @@
 //! The proof itself: an attempt against what is stored.
 //!
-//! The law of this module: [`verify`] answers [`Outcome::Impossible`] exactly where [`can_serve`]
+//! The law of this module: [`verify()`] answers [`Outcome::Impossible`] exactly where [`can_serve`]
 //! says no, or where an MS-CHAP client sent nothing but an LM response.
 
 use std::fmt;

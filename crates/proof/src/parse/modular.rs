@@ -143,8 +143,8 @@ pub(super) fn scrypt_hash(
     log_n: u32,
     r: u32,
     p: u32,
-    salt: Box<[u8]>,
-    hash: Box<[u8]>,
+    salt: Octets,
+    hash: Octets,
 ) -> Result<Stored, UnknownForm> {
     let read = Reader(Form::Scrypt);
     if log_n == 0 || r == 0 || p == 0 {
@@ -195,8 +195,8 @@ pub(super) fn dotted_pbkdf2(digest: Digest, rest: &str) -> Result<Stored, Unknow
 pub(super) fn pbkdf2_hash(
     digest: Digest,
     iterations: u32,
-    salt: Box<[u8]>,
-    hash: Box<[u8]>,
+    salt: Octets,
+    hash: Octets,
 ) -> Result<Stored, UnknownForm> {
     let read = Reader(Form::Pbkdf2);
     let (salt, hash) = (read.salt(salt)?, read.hash(hash)?);
@@ -269,13 +269,16 @@ fn md5_crypt(magic: &'static str, rest: &str) -> Result<Stored, UnknownForm> {
     Ok(Stored::Md5Crypt(Md5CryptHash { magic, salt, hash }))
 }
 
+/// Octets of a salt or a hash.
+type Octets = Box<[u8]>;
+
 /// A salt and a hash as text: the salt's characters are the salt.
 fn crypt_tail(
     read: Reader,
     rest: &str,
     salt_octets: usize,
     hash_octets: usize,
-) -> Result<(Box<[u8]>, Box<[u8]>), UnknownForm> {
+) -> Result<(Octets, Octets), UnknownForm> {
     let (salt, hash) = rest.split_once('$').ok_or(read.damaged("hash"))?;
     if salt.len() > salt_octets {
         return Err(read.damaged("salt"));

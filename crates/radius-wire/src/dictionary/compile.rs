@@ -410,7 +410,16 @@ impl Compiler<'_> {
             None => d.attributes.len(),
         };
         let attribute =
-            Attribute { name: name.to_owned(), path: path.clone(), data_type, flags, carrier, inner, values };
+            Attribute {
+            name: name.to_owned(),
+            path: path.clone(),
+            data_type,
+            flags,
+            carrier,
+            inner,
+            values,
+            nameless: false,
+        };
         match d.attributes.get_mut(at) {
             Some(slot) => *slot = attribute,
             None => {

@@ -61,6 +61,7 @@ pub struct Attribute {
     pub(super) carrier: Carrier,
     pub(super) inner: Vec<u8>,
     pub(super) values: Values,
+    pub(super) nameless: bool,
 }
 
 impl Attribute {
@@ -118,6 +119,11 @@ impl Attribute {
         &self.values
     }
 
+    /// Whether no dictionary defines it, only the wire has it.
+    pub fn is_nameless(&self) -> bool {
+        self.nameless
+    }
+
     /// An attribute no dictionary names, of octets, at a place of the wire.
     pub(super) fn nameless(name: String, path: Vec<u32>, carrier: Carrier, inner: Vec<u8>) -> Attribute {
         Attribute {
@@ -128,6 +134,7 @@ impl Attribute {
             carrier,
             inner,
             values: Values::default(),
+            nameless: true,
         }
     }
 }
