@@ -5,6 +5,7 @@
 //! It must **never** count what was not a guess: only a wrong proof is a failure, not an expired account.
 
 use kernel::Time;
+use proof::mac::Mac;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
@@ -18,8 +19,8 @@ const MAX_SPARED: usize = 8;
 pub enum Key {
     /// A membership.
     User(Uuid),
-    /// A device's MAC address.
-    Device([u8; 6]),
+    /// A device.
+    Device(Mac),
     /// A NAS.
     Nas(Uuid),
 }
@@ -71,7 +72,7 @@ impl Key {
     pub fn subject(self) -> String {
         match self {
             Key::User(id) | Key::Nas(id) => id.to_string(),
-            Key::Device([a, b, c, d, e, f]) => format!("{a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{f:02X}"),
+            Key::Device(mac) => mac.to_string(),
         }
     }
 
@@ -80,15 +81,7 @@ impl Key {
         match kind {
             KeyKind::User => subject.parse().ok().map(Key::User),
             KeyKind::Nas => subject.parse().ok().map(Key::Nas),
-            KeyKind::Device => {
-                let mut mac = [0u8; 6];
-                let mut parts = subject.split('-');
-                for octet in &mut mac {
-                    let part = parts.next().filter(|part| part.len() == 2)?;
-                    *octet = u8::from_str_radix(part, 16).ok()?;
-                }
-                parts.next().is_none().then_some(Key::Device(mac))
-            }
+            KeyKind::Device => subject.parse().ok().map(Key::Device),
         }
     }
 }
@@ -424,8 +417,8 @@ mod tests {
         }
         for number in 0..1000u32 {
             let [a, b, c, d] = number.to_be_bytes();
-            limiter.failed(at(1), Key::Device([2, 0, a, b, c, d]));
-            limiter.succeeded(Key::Device([2, 0, a, b, c, d.wrapping_sub(2)]));
+            limiter.failed(at(1), Key::Device(Mac([2, 0, a, b, c, d])));
+            limiter.succeeded(Key::Device(Mac([2, 0, a, b, c, d.wrapping_sub(2)])));
             assert!(limiter.tracked() <= 5 && limiter.device.order.len() <= 9);
         }
         assert!(limiter.check(at(2), user(1)).is_some());
@@ -447,7 +440,7 @@ mod tests {
     fn a_stored_lock_is_restored_until_its_end() {
         let mut limiter = limiter(4);
         let lock = NewLock {
-            key: Key::Device([0xAA, 0xBB, 0xCC, 0, 1, 2]),
+            key: Key::Device(Mac([0xAA, 0xBB, 0xCC, 0, 1, 2])),
             failures: 9,
             until: at(50),
         };
@@ -459,7 +452,7 @@ mod tests {
 
     #[test]
     fn keys_are_stored_and_read_back() {
-        for key in [user(7), Key::Nas(Uuid::from_u128(9)), Key::Device([0xAA, 0xBB, 0xCC, 0, 1, 2])] {
+        for key in [user(7), Key::Nas(Uuid::from_u128(9)), Key::Device(Mac([0xAA, 0xBB, 0xCC, 0, 1, 2]))] {
             assert_eq!(Key::from_stored(key.kind(), &key.subject()), Some(key));
             assert_eq!(KeyKind::from_word(key.kind().word()), Some(key.kind()));
         }

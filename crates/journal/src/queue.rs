@@ -134,6 +134,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes no more records and forgets those that wait.
+    #[cfg(any(test, feature = "sim"))]
     pub fn abandon(&self) {
         let mut waiting = locked(&self.waiting);
         waiting.open = false;

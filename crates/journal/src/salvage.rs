@@ -89,21 +89,6 @@ pub(crate) fn repair(
             created_unix_seconds: header.map_or(now_unix_seconds, |header| header.created_unix_seconds),
         };
         tail = repair.write(&survey, tail)?;
-        if let Some(resume) = survey.resume {
-            // Records were lost whose number is unknown: go on behind all positions they can have had.
-            let joint = tail.unwrap_or(Link {
-                next: first,
-                previous: 0,
-            });
-            let beyond = Link {
-                next: resume,
-                previous: joint.previous,
-            };
-            repair.create(beyond, joint, &[])?;
-            if survey.pieces.is_empty() {
-                repair.remove()?;
-            }
-        }
         lost.extend(survey.lost);
     }
     Ok(lost)
@@ -205,10 +190,23 @@ impl Repair<'_> {
         for (index, piece) in pieces.iter().enumerate().skip(usize::from(intact)).rev() {
             self.create(piece.before, joint(index), &self.bytes[piece.start..piece.end])?;
         }
-        if !pieces.iter().any(|piece| piece.before.next == self.first) && survey.resume.is_none() {
+        let tail = pieces.last().map(|piece| piece.after).or(tail);
+        if let Some(resume) = survey.resume {
+            // Records were lost whose number is unknown: go on behind all positions they can have had.
+            let joint = tail.unwrap_or(Link {
+                next: self.first,
+                previous: 0,
+            });
+            let beyond = Link {
+                next: resume,
+                previous: joint.previous,
+            };
+            self.create(beyond, joint, &[])?;
+        }
+        if !pieces.iter().any(|piece| piece.before.next == self.first) {
             self.remove()?;
         }
-        Ok(pieces.last().map(|piece| piece.after).or(tail))
+        Ok(tail)
     }
 
     fn create(&self, before: Link, joint: Link, records: &[u8]) -> Result<(), OpenError> {

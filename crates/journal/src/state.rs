@@ -147,6 +147,12 @@ impl Shared {
         segment::path(&self.folder, first)
     }
 
+    /// Waits as long as `waiting` says so.
+    pub fn wait_while(&self, waiting: impl Fn(&State) -> bool) {
+        let state = self.advanced.wait_while(self.state(), |state| waiting(state));
+        drop(state.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Waits until a record beyond `position` is durable; `None` after `timeout` and when the journal closes.
     pub fn wait_beyond(&self, position: Position, timeout: Duration) -> Option<Position> {
         let waiting = |state: &mut State| state.durable <= position.0 && !state.closed;
