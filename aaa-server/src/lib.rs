@@ -1,5 +1,27 @@
-//! The RADIUS door: NASes ask over UDP and are answered; a session can be ended from here.
+//! The RADIUS door: NASes ask over UDP and are answered.
+//!
+//! Read `door` first, it is a datagram's way through; then `identify` (who sent it), `answer` (what is said) and
+//! `accounting` (what must be kept). `responder`, `delay` and `pool` are the three things that make a UDP server out
+//! of that: duplicates, refusals that wait, work that is slow. `server` starts and stops it all, `writer` and
+//! `record` carry what happened to the database.
+//!
+//! This door must **never** hold SQL, block a receive thread on a disk or a database, or answer what it could not
+//! verify.
+
+mod accounting;
+mod answer;
+pub mod ask;
+pub mod config;
+pub mod counts;
 mod delay;
+mod door;
+mod identify;
 mod pool;
+mod record;
 mod responder;
+mod server;
 mod socket;
+mod writer;
+
+pub use config::{Purpose, RadiusConfig};
+pub use server::{Server, ServerHealth, ServerParts};

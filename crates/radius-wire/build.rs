@@ -8,6 +8,10 @@
 #[allow(dead_code)]
 #[path = "src/dictionary/compile.rs"]
 mod compile;
+#[path = "src/dictionary/finish.rs"]
+mod finish;
+#[path = "src/dictionary/locate.rs"]
+mod locate;
 #[allow(dead_code)]
 #[path = "src/dictionary/statement.rs"]
 mod statement;
@@ -39,12 +43,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let read = &mut |path: &Path| fs::read_to_string(folder.join(path));
     let dictionary = compile::compile(None, &roots, read)?;
     for warning in dictionary.warnings() {
-        println!("cargo::warning={}:{}: {}", warning.file, warning.line, warning.text);
+        println!(
+            "cargo::warning={}:{}: {}",
+            warning.file, warning.line, warning.text
+        );
     }
     for file in dictionary.files() {
         println!("cargo::rerun-if-changed={}", folder.join(file).display());
     }
-    fs::write(out.join("embedded.rs"), embedded(&folder, &roots, &dictionary)?)?;
+    fs::write(
+        out.join("embedded.rs"),
+        embedded(&folder, &roots, &dictionary)?,
+    )?;
     fs::write(out.join("attrs.rs"), constants(&dictionary)?)?;
     Ok(())
 }
@@ -65,7 +75,11 @@ fn roots(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(files)
 }
 
-fn embedded(folder: &Path, roots: &[PathBuf], dictionary: &Dictionary) -> Result<String, Box<dyn Error>> {
+fn embedded(
+    folder: &Path,
+    roots: &[PathBuf],
+    dictionary: &Dictionary,
+) -> Result<String, Box<dyn Error>> {
     let mut text = String::from("static EMBEDDED_ROOTS: &[&str] = &[\n");
     for root in roots {
         writeln!(text, "    {:?},", root.to_string_lossy())?;
@@ -73,7 +87,12 @@ fn embedded(folder: &Path, roots: &[PathBuf], dictionary: &Dictionary) -> Result
     text.push_str("];\nstatic EMBEDDED: &[(&str, &str)] = &[\n");
     for file in dictionary.files() {
         let whole = folder.join(file).canonicalize()?;
-        writeln!(text, "    ({:?}, include_str!({:?})),", file.to_string_lossy(), whole.to_string_lossy())?;
+        writeln!(
+            text,
+            "    ({:?}, include_str!({:?})),",
+            file.to_string_lossy(),
+            whole.to_string_lossy()
+        )?;
     }
     text.push_str("];\n");
     Ok(text)
@@ -97,7 +116,9 @@ fn constants(dictionary: &Dictionary) -> Result<String, Box<dyn Error>> {
         let (vendor, module) = match attribute.carrier() {
             Carrier::Standard { .. } => ("", &mut standard),
             Carrier::Vendor { vendor, .. } => {
-                let vendor = dictionary.vendor_of_number(vendor).ok_or("attribute without its vendor")?;
+                let vendor = dictionary
+                    .vendor_of_number(vendor)
+                    .ok_or("attribute without its vendor")?;
                 let module = vendors.entry(vendor.number).or_default();
                 module.doc = format!("Attributes of {} (vendor {}).", vendor.name, vendor.number);
                 (vendor.name.as_str(), module)
@@ -115,7 +136,9 @@ fn constants(dictionary: &Dictionary) -> Result<String, Box<dyn Error>> {
         names.insert(name);
     }
     for (number, module) in vendors {
-        let vendor = dictionary.vendor_of_number(number).ok_or("module without its vendor")?;
+        let vendor = dictionary
+            .vendor_of_number(number)
+            .ok_or("module without its vendor")?;
         let mut name = lower_snake(&vendor.name);
         if !names.insert(name.clone()) {
             name = format!("{name}_vendor");
@@ -124,7 +147,10 @@ fn constants(dictionary: &Dictionary) -> Result<String, Box<dyn Error>> {
             }
         }
         writeln!(text, "/// {}\npub mod {name} {{", module.doc)?;
-        writeln!(text, "    #[allow(unused_imports)]\n    use crate::attr::{{self, Attr, Hide}};")?;
+        writeln!(
+            text,
+            "    #[allow(unused_imports)]\n    use crate::attr::{{self, Attr, Hide}};"
+        )?;
         write!(text, "{}", module.constants)?;
         for body in module.values.values() {
             write!(text, "{body}")?;
@@ -134,7 +160,11 @@ fn constants(dictionary: &Dictionary) -> Result<String, Box<dyn Error>> {
     Ok(format!("use crate::attr::{{self, Attr, Hide}};\n{text}"))
 }
 
-fn constant(attribute: &Attribute, vendor: &str, module: &mut Module) -> Result<(), Box<dyn Error>> {
+fn constant(
+    attribute: &Attribute,
+    vendor: &str,
+    module: &mut Module,
+) -> Result<(), Box<dyn Error>> {
     let short = without_vendor(attribute.name(), vendor);
     let mut name = upper_snake(short);
     if !module.taken.insert(name.clone()) {
@@ -161,7 +191,11 @@ fn constant(attribute: &Attribute, vendor: &str, module: &mut Module) -> Result<
         DataType::Integer64 => "Integer64",
         _ => "Octets",
     };
-    let tag = if attribute.flags().tagged { ".with_tag()" } else { "" };
+    let tag = if attribute.flags().tagged {
+        ".with_tag()"
+    } else {
+        ""
+    };
     let hide = match attribute.flags().encryption {
         Encryption::None => "",
         Encryption::Password => ".with_hide(Hide::Password)",
@@ -178,7 +212,11 @@ fn constant(attribute: &Attribute, vendor: &str, module: &mut Module) -> Result<
     )?;
     if !attribute.values().is_empty() {
         let wide = attribute.data_type() == DataType::Integer64;
-        let mut body = format!("/// Named values of {}.\npub mod {} {{\n", attribute.name(), name.to_ascii_lowercase());
+        let mut body = format!(
+            "/// Named values of {}.\npub mod {} {{\n",
+            attribute.name(),
+            name.to_ascii_lowercase()
+        );
         let mut taken = BTreeSet::new();
         for (value, number) in attribute.values().iter() {
             let mut constant = upper_snake(value);
@@ -189,7 +227,10 @@ fn constant(attribute: &Attribute, vendor: &str, module: &mut Module) -> Result<
                 }
             }
             let width = if wide { "u64" } else { "u32" };
-            writeln!(body, "    /// {value}.\n    pub const {constant}: {width} = {number};")?;
+            writeln!(
+                body,
+                "    /// {value}.\n    pub const {constant}: {width} = {number};"
+            )?;
         }
         body.push_str("}\n");
         module.values.insert(name.to_ascii_lowercase(), body);
@@ -203,9 +244,10 @@ fn without_vendor<'a>(name: &'a str, vendor: &str) -> &'a str {
         return name;
     }
     match (name.get(..vendor.len()), name.get(vendor.len()..)) {
-        (Some(prefix), Some(rest)) if prefix.eq_ignore_ascii_case(vendor) => {
-            rest.strip_prefix(['-', '_']).filter(|rest| !rest.is_empty()).unwrap_or(name)
-        }
+        (Some(prefix), Some(rest)) if prefix.eq_ignore_ascii_case(vendor) => rest
+            .strip_prefix(['-', '_'])
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(name),
         _ => name,
     }
 }
@@ -223,7 +265,7 @@ fn upper_snake(name: &str) -> String {
     }
     // Rust names do not start with a digit.
     if !out.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        out.insert_str(0, "N");
+        out.insert(0, 'N');
     }
     out
 }

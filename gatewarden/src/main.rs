@@ -1,2 +1,7 @@
-//! One binary that lets people and devices onto networks.
-fn main() {}
+//! One binary that lets people and devices onto networks. Everything is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatewarden::run()
+}

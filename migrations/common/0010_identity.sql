@@ -49,6 +49,8 @@ CREATE TABLE identifier (
 CREATE UNIQUE INDEX identifier_shared ON identifier (kind, folded) WHERE realm IS NULL;
 CREATE UNIQUE INDEX identifier_own ON identifier (realm, kind, folded) WHERE realm IS NOT NULL;
 CREATE INDEX identifier_person ON identifier (person_id);
+-- Finds people by any name, and usernames that differ in capital letters only.
+CREATE INDEX identifier_folded ON identifier (LOWER(folded));
 
 -- form: 'hashed' (value is a hash string), 'recoverable' (sealed clear text), 'nt' (sealed NT hash),
 -- 'pending' (sealed clear text of an import, waiting for the job that hashes it).

@@ -38,12 +38,11 @@ CREATE TABLE session (
     output_octets         BIGINT NOT NULL,    -- to the client
     input_packets         BIGINT NOT NULL,
     output_packets        BIGINT NOT NULL,
-    input_reported        BIGINT NOT NULL,    -- last cumulative value as the NAS sent it: how a 32-bit wrap is seen
-    output_reported       BIGINT NOT NULL,
     wraps                 BIGINT NOT NULL,   -- inferred wraps of 32-bit counters without Gigawords
     terminate_cause       TEXT,
     reported              TIMESTAMPTZ NOT NULL, -- event time of the newest report applied
     reports               BIGINT NOT NULL,
+    ledger                TEXT NOT NULL,      -- JSON: the reports that totals, days, start and stop follow from
     other                 TEXT,               -- attributes without a column, JSON by name
     UNIQUE (nas_id, acct_session_id, identity, generation)
 );
@@ -84,6 +83,7 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_username ON attempt (username, at);
 CREATE INDEX attempt_mac ON attempt (mac, at) WHERE mac IS NOT NULL;
+CREATE INDEX attempt_session ON attempt (acct_session_id, at) WHERE acct_session_id IS NOT NULL;
 CREATE INDEX attempt_at ON attempt (at);
 
 CREATE TABLE journal_checkpoint (
@@ -104,3 +104,16 @@ CREATE TABLE report_unreadable (
     at       TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (node, journal, position)
 );
+
+-- The latest Accounting-On or -Off of each box behind a NAS ('' = the report did not say): sessions begun before it
+-- are closed by definition; settled when their rows say so too.
+CREATE TABLE nas_restart (
+    nas_id            UUID NOT NULL,
+    nas_ip_address    TEXT NOT NULL,
+    nas_identifier    TEXT NOT NULL,
+    called_station_id TEXT NOT NULL,
+    at                TIMESTAMPTZ NOT NULL,
+    settled           BOOLEAN NOT NULL,
+    PRIMARY KEY (nas_id, nas_ip_address, nas_identifier, called_station_id)
+);
+CREATE INDEX nas_restart_unsettled ON nas_restart (at) WHERE NOT settled;

@@ -1,1 +1,403 @@
-//! (being written)
+//! The decision: one ordered list of small checks over plain data. Pure; nothing is looked up and nothing is stored.
+//!
+//! Each check leaves a line in the [`Trace`]: what it looked at and what it found. That is what `explain` shows.
+//! Checks that tell about an account (disabled, expired, …) come after the proof, so that nobody learns about an
+//! account whose password he does not have.
+
+use crate::facts::{Evidence, Facts, Subject, Walk};
+use crate::limiter::KeyKind;
+use crate::question::Question;
+use crate::rule::hours::Allowed;
+use crate::rule::{AuthType, ReplyList, control};
+use crate::word::Refusal;
+use chrono::{Datelike, Timelike};
+use kernel::Time;
+use proof::keys::Keys;
+
+/// What is said.
+pub enum Decision {
+    /// Come in.
+    Accept(Grant),
+    /// No.
+    Refuse(Refused),
+}
+
+/// What is granted.
+pub struct Grant {
+    /// Reply attributes, without Session-Timeout.
+    pub replies: ReplyList,
+    /// The least of all limits, in seconds; never 0.
+    pub session_timeout_seconds: Option<u32>,
+    /// What the method's own success needs.
+    pub keys: Keys,
+    /// The groups that matched, by name.
+    pub groups: Vec<String>,
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// The word.
+    pub word: Refusal,
+    /// For locks: until when.
+    pub until: Option<Time>,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Pass,
+    /// It decides: no.
+    Fail,
+    /// It does not apply, and the next is looked at.
+    Skip,
+}
+
+impl Outcome {
+    /// As `explain` shows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Pass => "pass",
+            Outcome::Fail => "fail",
+            Outcome::Skip => "skip",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its name.
+    pub check: &'static str,
+    /// What it looked at. Never a secret.
+    pub input: String,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// For the check that decided: the word.
+    pub word: Option<Refusal>,
+}
+
+/// Every check that was made, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Trace {
+    fn pass(&mut self, check: &'static str, input: impl Into<String>) {
+        self.push(check, input.into(), Outcome::Pass, None);
+    }
+
+    fn skip(&mut self, check: &'static str, input: impl Into<String>) {
+        self.push(check, input.into(), Outcome::Skip, None);
+    }
+
+    fn push(&mut self, check: &'static str, input: String, outcome: Outcome, word: Option<Refusal>) {
+        self.steps.push(Step {
+            check,
+            input,
+            outcome,
+            word,
+        });
+    }
+
+    /// For the attempts table: check, input and verdict of each, with sentence and remedy where one decided.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.steps
+            .iter()
+            .map(|step| {
+                let mut json = serde_json::json!({
+                    "check": step.check,
+                    "input": step.input,
+                    "verdict": step.outcome.word(),
+                });
+                if let Some(word) = step.word {
+                    json["word"] = word.word().into();
+                    json["sentence"] = word.sentence().into();
+                    json["remedy"] = word.remedy().into();
+                }
+                json
+            })
+            .collect()
+    }
+}
+
+/// A check that decides.
+struct No {
+    check: &'static str,
+    input: String,
+    word: Refusal,
+    until: Option<Time>,
+}
+
+fn no(check: &'static str, input: impl Into<String>, word: Refusal) -> No {
+    No {
+        check,
+        input: input.into(),
+        word,
+        until: None,
+    }
+}
+
+/// Decides.
+pub fn decide(
+    now: Time,
+    question: &Question<'_>,
+    facts: &Facts,
+    walk: &Walk<'_>,
+    evidence: Evidence,
+) -> (Decision, Trace) {
+    let mut trace = Trace::default();
+    let decision = match checks(now, question, facts, walk, evidence, &mut trace) {
+        Ok(grant) => Decision::Accept(grant),
+        Err(no) => {
+            trace.push(no.check, no.input, Outcome::Fail, Some(no.word));
+            Decision::Refuse(Refused {
+                word: no.word,
+                until: no.until,
+            })
+        }
+    };
+    (decision, trace)
+}
+
+fn checks(
+    now: Time,
+    question: &Question<'_>,
+    facts: &Facts,
+    walk: &Walk<'_>,
+    evidence: Evidence,
+    trace: &mut Trace,
+) -> Result<Grant, No> {
+    organisation(facts, trace)?;
+    lock(facts, trace)?;
+    person(question, facts, trace)?;
+    let keys = proof(question, walk, evidence, trace)?;
+    let mut limits = Limits::default();
+    account(now, question, facts, trace, &mut limits)?;
+    rules(walk, trace)?;
+    controls(now, facts, walk, trace, &mut limits)?;
+    limits.least("Session-Timeout", walk.session_timeout_seconds);
+    limits.least("Session-Timeout", walk.controls.number(control::SESSION_TIMEOUT));
+    let session_timeout_seconds = limits.seconds();
+    if let (Some(seconds), Some(by)) = (session_timeout_seconds, limits.by) {
+        trace.pass("session timeout", format!("{seconds} s, by {by}"));
+    }
+    let mut replies = walk.replies.clone();
+    replies.remove(0, 27);
+    Ok(Grant {
+        replies,
+        session_timeout_seconds,
+        keys,
+        groups: walk
+            .groups
+            .iter()
+            .filter(|(_, failed)| failed.is_none())
+            .map(|(group, _)| group.name.clone())
+            .collect(),
+    })
+}
+
+/// The least of all limits, and whose it is.
+#[derive(Default)]
+struct Limits {
+    least: Option<u64>,
+    by: Option<&'static str>,
+}
+
+impl Limits {
+    fn least(&mut self, by: &'static str, seconds: Option<u64>) {
+        if let Some(seconds) = seconds
+            && self.least.is_none_or(|least| seconds < least)
+        {
+            self.least = Some(seconds);
+            self.by = Some(by);
+        }
+    }
+
+    /// A Session-Timeout of 0 means "no limit" to many NASes: never that.
+    fn seconds(&self) -> Option<u32> {
+        self.least
+            .map(|seconds| u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+    }
+}
+
+fn organisation(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
+    match &facts.organisation {
+        Some(organisation) if organisation.is_active => {
+            trace.pass("organisation", &organisation.slug);
+            Ok(())
+        }
+        Some(organisation) => Err(no(
+            "organisation",
+            &organisation.slug,
+            Refusal::OrganisationDisabled,
+        )),
+        None => Err(no("organisation", "gone", Refusal::OrganisationDisabled)),
+    }
+}
+
+fn lock(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
+    let Some(lock) = facts.lock else {
+        trace.pass("locks", "none");
+        return Ok(());
+    };
+    let word = match lock.kind {
+        KeyKind::User => Refusal::Locked,
+        KeyKind::Device => Refusal::DeviceLocked,
+        KeyKind::Nas => Refusal::NasLocked,
+    };
+    Err(No {
+        until: Some(lock.until),
+        ..no("locks", format!("locked until {}", lock.until), word)
+    })
+}
+
+fn person(question: &Question<'_>, facts: &Facts, trace: &mut Trace) -> Result<(), No> {
+    let asked = if facts.by_mac {
+        question.mac_login.map(|mac| mac.to_string()).unwrap_or_default()
+    } else {
+        question.name().into_owned()
+    };
+    match (&facts.subject, facts.member()) {
+        (_, Some((person, _))) => {
+            trace.pass("person", format!("'{asked}' is {}", person.username));
+            Ok(())
+        }
+        (Subject::Stranger, None) => Err(no("person", format!("'{asked}'"), Refusal::NotAMember)),
+        _ => Err(no("person", format!("'{asked}'"), Refusal::UnknownUser)),
+    }
+}
+
+fn proof(
+    question: &Question<'_>,
+    walk: &Walk<'_>,
+    evidence: Evidence,
+    trace: &mut Trace,
+) -> Result<Keys, No> {
+    match walk.controls.auth_type() {
+        Some(AuthType::Reject) => {
+            return Err(no("proof", "Auth-Type := Reject", Refusal::AuthTypeReject));
+        }
+        Some(AuthType::Accept) => {
+            trace.pass("proof", "Auth-Type := Accept: none is asked for");
+            return Ok(Keys::None);
+        }
+        _ => {}
+    }
+    let method = question.method();
+    match evidence {
+        Evidence::Right(keys) => {
+            trace.pass("proof", format!("{method}: right"));
+            Ok(keys)
+        }
+        Evidence::Wrong => Err(no("proof", format!("{method}: wrong"), Refusal::WrongPassword)),
+        Evidence::Impossible(needs) => Err(no(
+            "proof",
+            format!("{method}: {needs}. {}", needs.remedy()),
+            Refusal::NeedsOtherProof,
+        )),
+        Evidence::NothingStored => Err(no("proof", method, Refusal::NoPassword)),
+        Evidence::Malformed(why) => Err(no("proof", why, Refusal::MalformedProof)),
+        Evidence::Eap => Err(no("proof", method, Refusal::EapNotOffered)),
+        // Unreadable is a fault of ours and never comes here; without a proof nobody gets in.
+        Evidence::NothingOffered | Evidence::NotMade | Evidence::Unreadable => {
+            Err(no("proof", method, Refusal::NoProof))
+        }
+    }
+}
+
+fn account(
+    now: Time,
+    question: &Question<'_>,
+    facts: &Facts,
+    trace: &mut Trace,
+    limits: &mut Limits,
+) -> Result<(), No> {
+    let (Some((person, member)), Some(organisation)) = (facts.member(), &facts.organisation) else {
+        return Err(no("person", question.name(), Refusal::UnknownUser));
+    };
+    if !person.is_active {
+        return Err(no("account", "the person is disabled", Refusal::Disabled));
+    }
+    if !member.is_enabled {
+        return Err(no("account", "the membership is disabled", Refusal::Disabled));
+    }
+    trace.pass("account", "enabled");
+    if let Some(expires) = member.expires {
+        if now >= expires {
+            return Err(no("expiry", format!("expired {expires}"), Refusal::Expired));
+        }
+        trace.pass("expiry", format!("expires {expires}"));
+        limits.least("the membership's expiry", u64::try_from(expires.seconds_since(now)).ok());
+    }
+    if organisation.password_days > 0
+        && !facts.by_mac
+        && let Some(updated) = member.password_updated
+    {
+        let ends = updated.plus_seconds(i64::from(organisation.password_days) * 86_400);
+        if now >= ends {
+            return Err(no(
+                "password age",
+                format!("set {updated}, lasts {} days", organisation.password_days),
+                Refusal::PasswordExpired,
+            ));
+        }
+        trace.pass("password age", format!("lasts until {ends}"));
+    }
+    if organisation.needs_verification {
+        if !member.is_verified {
+            return Err(no("verification", "not verified", Refusal::NotVerified));
+        }
+        trace.pass("verification", "verified");
+    }
+    Ok(())
+}
+
+fn rules(walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
+    if let Some(check) = walk.failed {
+        return Err(no("own rules", check.to_string(), check.refusal()));
+    }
+    for (group, failed) in &walk.groups {
+        match failed {
+            Some(check) => trace.skip("group", format!("{}: {check} does not match", group.name)),
+            None => trace.pass("group", group.name.clone()),
+        }
+    }
+    Ok(())
+}
+
+fn controls(
+    now: Time,
+    facts: &Facts,
+    walk: &Walk<'_>,
+    trace: &mut Trace,
+    limits: &mut Limits,
+) -> Result<(), No> {
+    if let Some(expires) = walk.controls.time(control::EXPIRATION) {
+        if now >= expires {
+            return Err(no("Expiration", expires.to_string(), Refusal::Expired));
+        }
+        trace.pass("Expiration", expires.to_string());
+        limits.least("Expiration", u64::try_from(expires.seconds_since(now)).ok());
+    }
+    if let (Some(hours), Some(organisation)) = (walk.controls.login_hours(), &facts.organisation) {
+        let local = now.to_chrono().with_timezone(&organisation.zone);
+        let text = walk.controls.text(control::LOGIN_TIME).unwrap_or_default();
+        let input = format!("{text} at {} ({})", local.format("%a %H:%M"), organisation.zone);
+        match hours.at(
+            local.weekday().num_days_from_sunday(),
+            local.num_seconds_from_midnight(),
+        ) {
+            Allowed::No => return Err(no("Login-Time", input, Refusal::OutsideHours)),
+            Allowed::ForSeconds(seconds) => {
+                trace.pass("Login-Time", input);
+                limits.least("Login-Time", Some(u64::from(seconds)));
+            }
+            Allowed::Always => trace.pass("Login-Time", input),
+        }
+    }
+    Ok(())
+}

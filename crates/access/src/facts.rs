@@ -1,1 +1,315 @@
-//! (being written)
+//! Facts: what is known about a question, as plain data gathered once. What the proof said is [`Evidence`].
+
+use crate::group::GroupId;
+use crate::limiter::KeyKind;
+use crate::question::{Offer, Question};
+use crate::rule::{
+    AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, RuleSet, internal, matches,
+};
+use identity::{Kind, MembershipId, PersonId};
+use kernel::{OrganisationId, Time};
+use proof::keys::Keys;
+use proof::stored::{Cost, Stored};
+use proof::verify::{Needs, Outcome};
+use std::sync::Arc;
+
+/// An organisation as decisions need it.
+#[derive(Debug, Clone)]
+pub struct OrganisationFacts {
+    /// Its id.
+    pub id: OrganisationId,
+    /// Its short name.
+    pub slug: String,
+    /// False: nobody gets in.
+    pub is_active: bool,
+    /// Its names are its own, not those shared by the server.
+    pub has_own_names: bool,
+    /// Members must be verified.
+    pub needs_verification: bool,
+    /// The days a password lasts; 0 is for ever.
+    pub password_days: u32,
+    /// Where its days begin.
+    pub zone: chrono_tz::Tz,
+}
+
+/// A person as decisions need him. No Debug: it holds what is stored of his password.
+pub struct PersonFacts {
+    /// Who.
+    pub id: PersonId,
+    /// False: shut out everywhere.
+    pub is_active: bool,
+    /// His user name as he gave it.
+    pub username: String,
+    /// By what names he is found, so that they can be taken back when he changes.
+    pub identifiers: Vec<(Option<OrganisationId>, Kind, String)>,
+    /// What is stored of his password.
+    pub stored: StoredFacts,
+    /// Where he is a member.
+    pub memberships: Vec<MembershipFacts>,
+}
+
+/// What is stored of a password.
+pub enum StoredFacts {
+    /// Nothing.
+    Nothing,
+    /// This.
+    Password(Stored),
+    /// Something that does not open with this server's keys.
+    Unreadable,
+}
+
+/// A membership as decisions need it.
+pub struct MembershipFacts {
+    /// Its id.
+    pub id: MembershipId,
+    /// Where.
+    pub organisation: OrganisationId,
+    /// False: not through this organisation.
+    pub is_enabled: bool,
+    /// From when on no more.
+    pub expires: Option<Time>,
+    /// Whether it is settled who he is.
+    pub is_verified: bool,
+    /// When the password was set, where that is known.
+    pub password_updated: Option<Time>,
+    /// The person's own checks and replies here.
+    pub rules: RuleSet,
+    /// Groups with their priority.
+    pub groups: Vec<(i64, GroupId)>,
+}
+
+/// A group as decisions need it.
+pub struct GroupFacts {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Its checks and replies.
+    pub rules: RuleSet,
+}
+
+/// A lock that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockFacts {
+    /// Who is locked.
+    pub kind: KeyKind,
+    /// Until when.
+    pub until: Time,
+}
+
+/// Who the question is about.
+#[derive(Default)]
+pub enum Subject {
+    /// Nobody is known by the name.
+    #[default]
+    Nobody,
+    /// Somebody is, but not in this organisation.
+    Stranger,
+    /// A member: the person, and which of his memberships.
+    Member(Arc<PersonFacts>, usize),
+}
+
+/// Everything known about one question.
+pub struct Facts {
+    /// The organisation, settled before the user is looked up; `None` when it is gone.
+    pub organisation: Option<Arc<OrganisationFacts>>,
+    /// Who asks.
+    pub subject: Subject,
+    /// He was found by his device's address.
+    pub by_mac: bool,
+    /// What forbids even trying.
+    pub lock: Option<LockFacts>,
+    /// The member's groups, lowest priority number first.
+    pub groups: Vec<Arc<GroupFacts>>,
+}
+
+/// What the proof said.
+pub enum Evidence {
+    /// None was made: a check before it decides, or none is needed.
+    NotMade,
+    /// Right.
+    Right(Keys),
+    /// Wrong.
+    Wrong,
+    /// The request offers none.
+    NothingOffered,
+    /// Of a size or form that its RFC does not have.
+    Malformed(&'static str),
+    /// The stored form cannot serve the method.
+    Impossible(Needs),
+    /// There is no password stored.
+    NothingStored,
+    /// What is stored does not open: a fault of ours.
+    Unreadable,
+    /// EAP, which is not offered.
+    Eap,
+}
+
+impl Subject {
+    /// The member's membership.
+    pub fn membership(&self) -> Option<MembershipId> {
+        match self {
+            Subject::Member(person, index) => person.memberships.get(*index).map(|found| found.id),
+            _ => None,
+        }
+    }
+}
+
+/// Session-Timeout (RFC 2865 §5.27).
+const SESSION_TIMEOUT: u32 = 27;
+
+/// The rules walked for one question: the person's own, then groups by priority, lowest number first. A group whose
+/// checks fail is skipped; the first that matches is the last, unless its rows say Fall-Through.
+#[derive(Default)]
+pub struct Walk<'f> {
+    /// The person's own check that does not match.
+    pub failed: Option<&'f Check>,
+    /// Each group that was looked at, with the check that does not match.
+    pub groups: Vec<(&'f GroupFacts, Option<&'f Check>)>,
+    /// What the matching rows set.
+    pub controls: Controls<'f>,
+    /// What the matching rows say.
+    pub replies: ReplyList,
+    /// The least Session-Timeout of them all, in seconds.
+    pub session_timeout_seconds: Option<u64>,
+}
+
+impl<'f> Walk<'f> {
+    fn take(&mut self, rules: &'f RuleSet) {
+        self.controls.apply(&rules.checks);
+        self.replies.apply(&rules.replies);
+        let least = rules
+            .replies
+            .iter()
+            .map(crate::rule::ReplyRow::item)
+            .filter(|item| item.is(0, SESSION_TIMEOUT))
+            .filter_map(crate::rule::ReplyItem::number)
+            .min();
+        self.session_timeout_seconds = match (self.session_timeout_seconds, least) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// A request as rules see it: its attributes, and what was made of them.
+struct Asked<'q, 'a> {
+    question: &'q Question<'a>,
+    realm: Option<String>,
+}
+
+impl Lookup for Asked<'_, '_> {
+    fn values(&self, vendor: u32, number: u32) -> impl Iterator<Item = &[u8]> {
+        let made = match (vendor, number) {
+            (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => self.realm.as_deref().map(str::as_bytes),
+            (0, internal::STRIPPED_USER_NAME) => self.question.stripped_name().map(str::as_bytes),
+            (0, internal::CALLED_STATION_SSID) => self.question.ssid,
+            _ => None,
+        };
+        let sent = self.question.packet.values(vendor, number);
+        made.into_iter().chain(sent)
+    }
+}
+
+impl Facts {
+    /// The member, where there is one.
+    pub fn member(&self) -> Option<(&Arc<PersonFacts>, &MembershipFacts)> {
+        match &self.subject {
+            Subject::Member(person, index) => {
+                person.memberships.get(*index).map(|found| (person, found))
+            }
+            _ => None,
+        }
+    }
+
+    /// Walks the member's rules for this question.
+    pub fn walk(&self, question: &Question<'_>) -> Walk<'_> {
+        let mut walk = Walk::default();
+        let Some((_, member)) = self.member() else {
+            return walk;
+        };
+        let asked = Asked {
+            question,
+            realm: question.realm(),
+        };
+        if let CheckOutcome::Fails(check) = matches(&member.rules.checks, &asked) {
+            walk.failed = Some(check);
+            return walk;
+        }
+        walk.take(&member.rules);
+        for group in &self.groups {
+            if let CheckOutcome::Fails(check) = matches(&group.rules.checks, &asked) {
+                walk.groups.push((group, Some(check)));
+                continue;
+            }
+            walk.groups.push((group, None));
+            walk.take(&group.rules);
+            if !group.rules.falls_through {
+                break;
+            }
+        }
+        walk
+    }
+
+    /// Whether a proof has to be made at all: somebody is known and nothing decides before it.
+    fn needs_proof(&self, walk: &Walk<'_>) -> bool {
+        self.lock.is_none()
+            && self.organisation.as_ref().is_some_and(|o| o.is_active)
+            && self.member().is_some()
+            && !matches!(
+                walk.controls.auth_type(),
+                Some(AuthType::Accept | AuthType::Reject)
+            )
+    }
+
+    /// Whether the proof takes longer than a receive thread may.
+    pub fn needs_slow_proof(&self, walk: &Walk<'_>, question: &Question<'_>) -> bool {
+        matches!(question.offer, Offer::Pap(_))
+            && self.needs_proof(walk)
+            && self.member().is_some_and(|(person, _)| {
+                matches!(&person.stored, StoredFacts::Password(stored) if stored.cost() == Cost::Slow)
+            })
+    }
+
+    /// Makes the proof. Takes as long as the stored form asks for.
+    pub fn prove(&self, walk: &Walk<'_>, question: &Question<'_>) -> Evidence {
+        if !self.needs_proof(walk) {
+            return Evidence::NotMade;
+        }
+        let Some((person, _)) = self.member() else {
+            return Evidence::NotMade;
+        };
+        if self.by_mac
+            && let Some(mac) = question.mac_login
+        {
+            match question.attempt() {
+                // Found by its address, and the NAS vouches for that: there is nothing else to prove.
+                None if matches!(question.offer, Offer::Nothing) => {
+                    return Evidence::Right(Keys::None);
+                }
+                Some(attempt) => {
+                    if let Outcome::Right(keys) = proof::mac::answer_mab(&mac, &attempt) {
+                        return Evidence::Right(keys);
+                    }
+                }
+                None => {}
+            }
+        }
+        let attempt = match (&question.offer, question.attempt()) {
+            (_, Some(attempt)) => attempt,
+            (Offer::Eap, None) => return Evidence::Eap,
+            (Offer::Malformed(why), None) => return Evidence::Malformed(why),
+            (_, None) => return Evidence::NothingOffered,
+        };
+        match &person.stored {
+            StoredFacts::Nothing if self.by_mac => Evidence::Wrong,
+            StoredFacts::Nothing => Evidence::NothingStored,
+            StoredFacts::Unreadable => Evidence::Unreadable,
+            StoredFacts::Password(stored) => match proof::verify::verify(stored, &attempt) {
+                Outcome::Right(keys) => Evidence::Right(keys),
+                Outcome::Wrong => Evidence::Wrong,
+                Outcome::Impossible(needs) => Evidence::Impossible(needs),
+            },
+        }
+    }
+}

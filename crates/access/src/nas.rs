@@ -12,7 +12,7 @@ pub use secret::{
 };
 pub use store::{
     Added, MAX_NASES, NasLine, Outcome, add, by_id, change, find, list, load_all, load_one, note_restart,
-    page, remove, set_routes, statements,
+    STATEMENTS, page, remove, set_routes,
 };
 
 use crate::network::Network;

@@ -74,7 +74,7 @@ pub enum Offer<'a> {
 impl<'a> Question<'a> {
     /// Reads a verified request.
     pub fn from(request: &Request<'a>) -> Self {
-        let packet = *request.packet();
+        let packet = request.packet();
         let user_name = packet
             .get(attrs::USER_NAME)
             .map(trim_nul)
@@ -190,7 +190,7 @@ fn read_offer<'a>(request: &Request<'a>, packet: &Packet<'a>) -> Offer<'a> {
     }
     if let Some(password) = request.password() {
         return match password {
-            Ok(password) => Offer::Pap(Zeroizing::new(password)),
+            Ok(password) => Offer::Pap(password),
             Err(_) => Offer::Malformed("User-Password is not 16 to 128 octets in blocks of 16"),
         };
     }
@@ -275,7 +275,7 @@ pub fn ssid_of<'a>(packet: &Packet<'a>) -> Option<&'a [u8]> {
 }
 
 fn mac_of(octets: &[u8]) -> Option<Mac> {
-    Mac::parse(trim_nul(octets))
+    Mac::parse(trim_nul(octets)).ok()
 }
 
 fn trim_nul(octets: &[u8]) -> &[u8] {

@@ -9,10 +9,12 @@
 //! error or the log.
 
 pub mod find;
+pub mod id;
 pub mod identifier;
 pub mod known;
 pub mod list;
 pub mod membership;
+mod names;
 pub mod organisation;
 pub mod password;
 pub mod pending;
@@ -24,6 +26,7 @@ mod version;
 pub mod warning;
 
 pub use find::{Found, FoundMembership};
+pub use id::{MembershipId, PersonId};
 pub use identifier::Kind;
 pub use kernel::db::Error;
 pub use known::{Known, KnownMembership};
@@ -33,15 +36,6 @@ pub use organisation::{Namespace, NewOrganisation, Organisation};
 pub use password::{Credential, Form, NewPassword, Store};
 pub use person::{Inserted, NewPerson, Person};
 pub use warning::Warning;
-
-kernel::define_id!(
-    /// A person, whichever organisations hold something of theirs.
-    PersonId
-);
-kernel::define_id!(
-    /// A person in an organisation: what expiry, groups, devices and tokens hang on.
-    MembershipId
-);
 
 /// News: an organisation was made or changed. Subject: its id.
 pub const ORGANISATION_CHANGED: &str = "organisation.changed";
@@ -57,6 +51,7 @@ pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> 
     [
         organisation::STATEMENTS,
         person::STATEMENTS,
+        names::STATEMENTS,
         membership::STATEMENTS,
         version::STATEMENTS,
         pending::STATEMENTS,

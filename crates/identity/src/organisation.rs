@@ -90,7 +90,10 @@ impl Organisation {
 
     /// The day that a moment belongs to here, as `2027-01-31`.
     pub fn local_day(&self, at: Time) -> String {
-        at.to_chrono().with_timezone(&self.zone()).format("%Y-%m-%d").to_string()
+        at.to_chrono()
+            .with_timezone(&self.zone())
+            .format("%Y-%m-%d")
+            .to_string()
     }
 }
 
@@ -188,11 +191,17 @@ impl OrganisationRow {
 ///
 /// # Errors
 /// [`Error::Invalid`] says which field and why; [`Error::Conflict`] when the slug is taken.
-pub async fn insert(tx: &mut Tx, kernel: &Kernel, new: NewOrganisation) -> Result<Organisation, Error> {
+pub async fn insert(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    new: NewOrganisation,
+) -> Result<Organisation, Error> {
     let now = kernel.now();
     let organisation = check_new(kernel, new)?;
     let taken = || Error::Conflict(format!("organisation '{}' exists", organisation.slug));
-    let known: Option<OrganisationRow> = tx.first(BY_SLUG, kernel::values![&organisation.slug]).await?;
+    let known: Option<OrganisationRow> = tx
+        .first(BY_SLUG, kernel::values![&organisation.slug])
+        .await?;
     if known.is_some() {
         return Err(taken());
     }
@@ -216,13 +225,17 @@ pub async fn insert(tx: &mut Tx, kernel: &Kernel, new: NewOrganisation) -> Resul
         other => other?,
     };
     version::record_organisation(tx, kernel, row).await?;
-    tx.tell(now, News::new(ORGANISATION_CHANGED, Some(row.id), row.id.0)).await?;
+    tx.tell(now, News::new(ORGANISATION_CHANGED, Some(row.id), row.id.0))
+        .await?;
     Ok(organisation)
 }
 
 fn check_new(kernel: &Kernel, new: NewOrganisation) -> Result<Organisation, Error> {
     let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME_CHARACTERS || name.chars().any(char::is_control) {
+    if name.is_empty()
+        || name.chars().count() > MAX_NAME_CHARACTERS
+        || name.chars().any(char::is_control)
+    {
         return Err(Error::Invalid(format!(
             "organisation's name: it has 1 to {MAX_NAME_CHARACTERS} characters and no control characters"
         )));
@@ -230,11 +243,15 @@ fn check_new(kernel: &Kernel, new: NewOrganisation) -> Result<Organisation, Erro
     let slug = new.slug.unwrap_or_else(|| slug_of(name));
     check_slug(&slug).map_err(Error::Invalid)?;
     if new.time_zone.parse::<Tz>().is_err() {
-        let near = nearest(&new.time_zone, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()));
+        let near = nearest(
+            &new.time_zone,
+            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()),
+        );
         return Err(Error::Invalid(format!(
             "time zone '{}' is not known{}; write an IANA name such as Europe/Rome",
             new.time_zone.escape_debug(),
-            near.map(|zone| format!(", did you mean '{zone}'?")).unwrap_or_default()
+            near.map(|zone| format!(", did you mean '{zone}'?"))
+                .unwrap_or_default()
         )));
     }
     if new.description.len() > MAX_TEXT_OCTETS || new.url.len() > MAX_TEXT_OCTETS {
@@ -278,7 +295,9 @@ pub fn slug_of(name: &str) -> String {
 fn check_slug(slug: &str) -> Result<(), String> {
     let is_fine = !slug.is_empty()
         && slug.len() <= MAX_NAME_CHARACTERS
-        && slug.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && slug
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         && !slug.starts_with('-')
         && !slug.ends_with('-');
     if is_fine {
@@ -286,7 +305,10 @@ fn check_slug(slug: &str) -> Result<(), String> {
     }
     Err(format!(
         "organisation's slug '{}': it has 1 to {MAX_NAME_CHARACTERS} small letters, digits and dashes, with no dash at either end",
-        slug.chars().take(MAX_NAME_CHARACTERS).collect::<String>().escape_debug()
+        slug.chars()
+            .take(MAX_NAME_CHARACTERS)
+            .collect::<String>()
+            .escape_debug()
     ))
 }
 
@@ -317,7 +339,8 @@ pub async fn by_slug(db: &Db, slug: &str) -> Result<Organisation, Error> {
     Err(Error::NotFound(format!(
         "there is no organisation '{}'{}",
         shown.escape_debug(),
-        near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
+        near.map(|near| format!("; did you mean '{near}'?"))
+            .unwrap_or_default()
     )))
 }
 
@@ -338,8 +361,9 @@ pub async fn list(db: &Db, scope: Scope) -> Result<Vec<Organisation>, Error> {
     let mut organisations: Vec<Organisation> = Vec::new();
     loop {
         let after = organisations.last().map_or(Uuid::nil(), |last| last.id.0);
-        let rows: Vec<OrganisationRow> =
-            db.all(PAGE, kernel::values![after, scope.parameter(), CHUNK]).await?;
+        let rows: Vec<OrganisationRow> = db
+            .all(PAGE, kernel::values![after, scope.parameter(), CHUNK])
+            .await?;
         // Each round goes beyond the one before, so this ends.
         if rows.is_empty() {
             return Ok(organisations);
@@ -360,17 +384,25 @@ pub async fn all(db: &Db) -> Result<Vec<Organisation>, Error> {
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn set_active(kernel: &Kernel, id: OrganisationId, is_active: bool) -> Result<bool, Error> {
+pub async fn set_active(
+    kernel: &Kernel,
+    id: OrganisationId,
+    is_active: bool,
+) -> Result<bool, Error> {
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
-    let changed = tx.run(SET_ACTIVE, kernel::values![id, is_active, now]).await? > 0;
+    let changed = tx
+        .run(SET_ACTIVE, kernel::values![id, is_active, now])
+        .await?
+        > 0;
     let row: Option<OrganisationRow> = tx.first(BY_ID, kernel::values![id]).await?;
     let organisation = row
         .ok_or_else(|| Error::NotFound(format!("there is no organisation with id {id}")))?
         .into_organisation();
     if changed {
         version::record_organisation(&mut tx, kernel, &organisation).await?;
-        tx.tell(now, News::new(ORGANISATION_CHANGED, Some(id), id.0)).await?;
+        tx.tell(now, News::new(ORGANISATION_CHANGED, Some(id), id.0))
+            .await?;
         tx.commit().await?;
     }
     Ok(changed)
@@ -411,10 +443,19 @@ mod tests {
         };
         let made = make(&house, new).await.unwrap();
         assert_eq!(made.slug, "acme-networks");
-        assert_eq!(by_slug(&house.kernel.db, "acme-networks").await.unwrap(), made);
-        assert_eq!(by_id(&house.kernel.db, made.id).await.unwrap(), Some(made.clone()));
+        assert_eq!(
+            by_slug(&house.kernel.db, "acme-networks").await.unwrap(),
+            made
+        );
+        assert_eq!(
+            by_id(&house.kernel.db, made.id).await.unwrap(),
+            Some(made.clone())
+        );
         assert_eq!(made.realm(), Some(made.id));
-        assert_eq!(house.news().await, [(ORGANISATION_CHANGED.to_owned(), made.id.0)]);
+        assert_eq!(
+            house.news().await,
+            [(ORGANISATION_CHANGED.to_owned(), made.id.0)]
+        );
     }
 
     #[tokio::test]
@@ -422,19 +463,34 @@ mod tests {
         let house = house().await;
         make(&house, NewOrganisation::named("acme")).await.unwrap();
         let again = make(&house, NewOrganisation::named("Acme")).await;
-        assert!(matches!(again, Err(Error::Conflict(text)) if text == "organisation 'acme' exists"));
+        assert!(
+            matches!(again, Err(Error::Conflict(text)) if text == "organisation 'acme' exists")
+        );
         let missing = by_slug(&house.kernel.db, "amce").await;
-        assert!(matches!(missing, Err(Error::NotFound(text)) if text.ends_with("did you mean 'acme'?")));
+        assert!(
+            matches!(missing, Err(Error::NotFound(text)) if text.ends_with("did you mean 'acme'?"))
+        );
         let far = by_slug(&house.kernel.db, "university").await;
-        assert!(matches!(far, Err(Error::NotFound(text)) if text == "there is no organisation 'university'"));
+        assert!(
+            matches!(far, Err(Error::NotFound(text)) if text == "there is no organisation 'university'")
+        );
     }
 
     #[tokio::test]
     async fn what_cannot_be_an_organisation_is_refused_with_the_field() {
         let house = house().await;
-        let slug = |slug: &str| NewOrganisation { slug: Some(slug.into()), ..NewOrganisation::named("x") };
-        let zone = NewOrganisation { time_zone: "Europe/Roma".into(), ..NewOrganisation::named("x") };
-        let email = NewOrganisation { email: Some("noc".into()), ..NewOrganisation::named("x") };
+        let slug = |slug: &str| NewOrganisation {
+            slug: Some(slug.into()),
+            ..NewOrganisation::named("x")
+        };
+        let zone = NewOrganisation {
+            time_zone: "Europe/Roma".into(),
+            ..NewOrganisation::named("x")
+        };
+        let email = NewOrganisation {
+            email: Some("noc".into()),
+            ..NewOrganisation::named("x")
+        };
         for (new, word) in [
             (slug("Acme"), "slug"),
             (slug("a_b"), "slug"),
@@ -447,7 +503,10 @@ mod tests {
             (email, "e-mail"),
         ] {
             let refused = make(&house, new.clone()).await;
-            assert!(matches!(&refused, Err(Error::Invalid(text)) if text.contains(word)), "{new:?} {refused:?}");
+            assert!(
+                matches!(&refused, Err(Error::Invalid(text)) if text.contains(word)),
+                "{new:?} {refused:?}"
+            );
         }
         assert!(all(&house.kernel.db).await.unwrap().is_empty());
     }
@@ -471,7 +530,10 @@ mod tests {
     #[tokio::test]
     async fn a_day_begins_where_the_organisation_is() {
         let house = house().await;
-        let new = NewOrganisation { time_zone: "Pacific/Auckland".into(), ..NewOrganisation::named("kiwi") };
+        let new = NewOrganisation {
+            time_zone: "Pacific/Auckland".into(),
+            ..NewOrganisation::named("kiwi")
+        };
         let kiwi = make(&house, new).await.unwrap();
         let evening = Time::parse("2027-01-31T12:30:00Z").unwrap();
         assert_eq!(kiwi.local_day(evening), "2027-02-01");

@@ -44,7 +44,10 @@ impl std::fmt::Display for Warning {
                 asked.word()
             ),
             Warning::TakenAsPlain(reason) => {
-                write!(f, "password: taken as plain text although it looks like a hash: {reason}")
+                write!(
+                    f,
+                    "password: taken as plain text although it looks like a hash: {reason}"
+                )
             }
             Warning::NoPasswordWorks => {
                 f.write_str("password: the given hash is a mark that no password works")

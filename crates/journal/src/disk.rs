@@ -83,7 +83,9 @@ impl Disk for RealDisk {
         if folder.is_dir() {
             return Ok(());
         }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         if let Some(parent) = parent {
             self.create_folder(parent)?;
         }
@@ -137,7 +139,9 @@ impl Disk for RealDisk {
     }
 
     fn open_append(&self, file: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(OpenOptions::new().append(true).open(file)?)))
+        Ok(Box::new(RealFile(
+            OpenOptions::new().append(true).open(file)?,
+        )))
     }
 
     fn rewrite(&self, file: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -168,7 +172,11 @@ impl Disk for RealDisk {
     fn lock(&self, file: &Path) -> io::Result<Box<dyn DiskLock>> {
         let mut options = OpenOptions::new();
         // Not truncated: the file of a live holder stays as it is.
-        options.write(true).create(true).truncate(false).mode(FILE_MODE);
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE);
         let handle = options.open(file)?;
         match handle.try_lock() {
             Ok(()) => Ok(Box::new(RealLock { _file: handle })),
@@ -203,7 +211,10 @@ mod tests {
         disk.rewrite(&two, 6, b"w").expect("rewrite");
         assert_eq!(disk.read_at(&two, 0, 100).expect("read"), b"hello w");
         disk.truncate(&two, 5).expect("truncate");
-        disk.open_append(&two).expect("open").append(b"?").expect("append");
+        disk.open_append(&two)
+            .expect("open")
+            .append(b"?")
+            .expect("append");
         assert_eq!(disk.read_at(&two, 0, 100).expect("read"), b"hello?");
         assert_eq!(disk.length(&two).expect("length"), 6);
         assert!(disk.create(&two).is_ok());

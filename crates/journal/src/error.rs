@@ -50,7 +50,11 @@ pub enum OpenError {
 impl OpenError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
         let path = path.to_owned();
-        move |source| OpenError::Io { doing, path, source }
+        move |source| OpenError::Io {
+            doing,
+            path,
+            source,
+        }
     }
 }
 

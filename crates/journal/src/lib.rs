@@ -58,7 +58,7 @@ pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
 pub use error::{AppendError, CommitError, Corrupt, OpenError, ReadError, Refused, Step};
 pub use node::{BadId, JournalId, NodeId, node_id};
 pub use options::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Options, UnixClock, Verify};
-pub use queue::Hooks;
+pub use queue::{Committed, Failed, Hooks};
 pub use reader::{Reader, Record};
 pub use record::{Flaw, MAX_RECORD_BYTES};
 pub use recovery::Recovered;
@@ -133,7 +133,12 @@ pub struct Journal<T> {
 
 impl<T> fmt::Debug for Journal<T> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Journal({}, {})", self.shared.id, self.shared.folder.display())
+        write!(
+            out,
+            "Journal({}, {})",
+            self.shared.id,
+            self.shared.folder.display()
+        )
     }
 }
 

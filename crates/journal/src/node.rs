@@ -70,7 +70,9 @@ pub(crate) fn read_id<I: FromStr>(disk: &dyn Disk, file: &Path) -> io::Result<Op
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes?,
     };
-    let id = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().parse().ok());
+    let id = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.trim_end().parse().ok());
     id.map(Some)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, BadId))
 }
@@ -122,7 +124,13 @@ mod tests {
     fn a_file_that_is_no_id_is_an_error_and_stays() {
         let disk = SimDisk::new(1);
         let file = Path::new("/data/node");
-        for text in ["", "xyz", &"0".repeat(33), &"g".repeat(32), "+0000000000000000000000000000000"] {
+        for text in [
+            "",
+            "xyz",
+            &"0".repeat(33),
+            &"g".repeat(32),
+            "+0000000000000000000000000000000",
+        ] {
             disk.put(file, text.as_bytes());
             let error = node_id(&disk, Path::new("/data"), || [1; 16]).expect_err(text);
             assert!(error.to_string().contains("/data/node"), "{error}");

@@ -111,11 +111,23 @@ mod tests {
             assert_eq!(named, expect);
         };
         check(|_| {}, None);
-        check(|options| options.segment_bytes = 4095, Some("segment_bytes"));
-        check(|options| options.segment_bytes = 1 << 40, Some("segment_bytes"));
-        check(|options| options.max_bytes = 4 * (64 << 20) - 1, Some("max_bytes"));
+        check(
+            |options| options.segment_bytes = 4095,
+            Some("segment_bytes"),
+        );
+        check(
+            |options| options.segment_bytes = 1 << 40,
+            Some("segment_bytes"),
+        );
+        check(
+            |options| options.max_bytes = 4 * (64 << 20) - 1,
+            Some("max_bytes"),
+        );
         check(|options| options.queue_records = 0, Some("queue_records"));
         check(|options| options.queue_bytes = 1000, Some("queue_bytes"));
-        check(|options| options.segment_seconds = 0, Some("segment_seconds"));
+        check(
+            |options| options.segment_seconds = 0,
+            Some("segment_seconds"),
+        );
     }
 }

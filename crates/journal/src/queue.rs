@@ -11,20 +11,25 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use crate::Position;
 use crate::error::{AppendError, CommitError, Refused};
 use crate::options::MAX_BATCH_RECORDS;
 use crate::record::{FRAME_BYTES, MAX_RECORD_BYTES};
 use crate::state::{Counters, Shared, locked};
 use crate::writer::Writer;
-use crate::Position;
+
+/// Hears of a durable batch.
+pub type Committed<T> = Box<dyn FnMut(&mut Vec<(Position, T)>) + Send>;
+/// Hears of a batch that is not durable, and why.
+pub type Failed<T> = Box<dyn FnMut(&mut Vec<T>, &CommitError) + Send>;
 
 /// What the writer thread calls after each batch. Both run on that thread: they must be quick, and must not append.
 /// What they leave in the vector is dropped.
 pub struct Hooks<T> {
     /// The batch is durable, in this order.
-    pub committed: Box<dyn FnMut(&mut Vec<(Position, T)>) + Send>,
+    pub committed: Committed<T>,
     /// The batch is not durable and must not be acknowledged; after a crash some of it may turn up all the same.
-    pub failed: Box<dyn FnMut(&mut Vec<T>, &CommitError) + Send>,
+    pub failed: Failed<T>,
 }
 
 struct Entry<T> {
@@ -83,7 +88,13 @@ impl<T> Queue<T> {
     }
 
     /// Enters a record; with `patient` it waits for a place in the queue, but never for room on the disk.
-    pub fn push(&self, kind: u8, bytes: Vec<u8>, token: T, patient: bool) -> Result<(), Refused<T>> {
+    pub fn push(
+        &self,
+        kind: u8,
+        bytes: Vec<u8>,
+        token: T,
+        patient: bool,
+    ) -> Result<(), Refused<T>> {
         let entry = Entry { kind, bytes, token };
         if entry.bytes.len() > MAX_RECORD_BYTES {
             return Err(entry.refuse(AppendError::TooLong));
@@ -99,7 +110,9 @@ impl<T> Queue<T> {
                 Counters::add(&counters.refused_full, 1);
                 return Err(entry.refuse(AppendError::Full));
             }
-            if waiting.entries.len() < options.queue_records && waiting.bytes + size <= options.queue_bytes {
+            if waiting.entries.len() < options.queue_records
+                && waiting.bytes + size <= options.queue_bytes
+            {
                 break;
             }
             if !patient {
@@ -107,7 +120,10 @@ impl<T> Queue<T> {
                 return Err(entry.refuse(AppendError::Busy));
             }
             waiting.blocked += 1;
-            waiting = self.emptied.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .emptied
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
             waiting.blocked -= 1;
         }
         waiting.bytes += size;
@@ -152,7 +168,10 @@ impl<T> Queue<T> {
                 return false;
             }
             waiting.idle = true;
-            waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .filled
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         waiting.idle = false;
         let mut bytes = 0;
@@ -212,15 +231,17 @@ fn run<T>(queue: &Queue<T>, mut writer: Writer, mut hooks: Hooks<T>) {
         match result {
             Ok(positions) => {
                 done.extend(positions.map(Position).zip(tokens));
+                // Before the hook: whoever it tells may append at once, and must not find these octets counted twice.
+                queue.finish(bytes);
                 (hooks.committed)(&mut done);
                 done.clear();
             }
             Err(error) => {
                 undone.extend(tokens);
+                queue.finish(bytes);
                 (hooks.failed)(&mut undone, &error);
                 undone.clear();
             }
         }
-        queue.finish(bytes);
     }
 }

@@ -83,7 +83,11 @@ impl Reader {
 
     /// The next durable records, at most `max_records` (at least one is allowed), and no more once their bodies
     /// together reach `max_bytes`. Empty means that all that is durable has been read.
-    pub fn next_batch(&mut self, max_records: usize, max_bytes: usize) -> Result<Vec<Record>, ReadError> {
+    pub fn next_batch(
+        &mut self,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, ReadError> {
         let mut records = Vec::new();
         let mut bytes = 0;
         while records.len() < max_records.max(1) && (records.is_empty() || bytes < max_bytes) {
@@ -129,7 +133,10 @@ impl Reader {
             .map_err(|source| self.unreadable(place.first, source))?;
         let mut at = 0;
         let most = records.len() + room;
-        while place.link.next < outlook.end && records.len() < most && (records.is_empty() || *bytes < max_bytes) {
+        while place.link.next < outlook.end
+            && records.len() < most
+            && (records.is_empty() || *bytes < max_bytes)
+        {
             let step = record::decode(&chunk[at..], self.shared.seed)
                 .and_then(|frame| Ok((frame, frame.follow(place.link)?)));
             let (frame, link) = match step {
@@ -187,7 +194,11 @@ impl Reader {
                 }
             },
         };
-        let next = state.segments.range(place.first + 1..).next().map(|(_, segment)| segment.header);
+        let next = state
+            .segments
+            .range(place.first + 1..)
+            .next()
+            .map(|(_, segment)| segment.header);
         let end = next.map_or(durable + 1, |next| next.follows.min(durable + 1));
         // While the next segment is only begun, its joint may lie beyond what is durable: never, since a segment
         // begins where durability ends. The minimum costs nothing and needs no such promise.
@@ -199,7 +210,11 @@ impl Reader {
         if source.kind() == io::ErrorKind::NotFound {
             // Removed between the look and the read.
             let state = self.shared.state();
-            let oldest = state.segments.range(first + 1..).next().map_or(state.durable + 1, |(first, _)| *first);
+            let oldest = state
+                .segments
+                .range(first + 1..)
+                .next()
+                .map_or(state.durable + 1, |(first, _)| *first);
             return ReadError::Gone {
                 oldest: Position(oldest),
             };

@@ -125,7 +125,11 @@ impl fmt::Display for Flaw {
             }
             Flaw::Chain => out.write_str("the record does not follow the one before it"),
             Flaw::Missing { from, to } => {
-                write!(out, "records {from} to {} are missing", to.saturating_sub(1))
+                write!(
+                    out,
+                    "records {from} to {} are missing",
+                    to.saturating_sub(1)
+                )
             }
             Flaw::Header => out.write_str("the segment's header is damaged"),
             Flaw::Version(version) => write!(out, "format version {version} is not known here"),
@@ -143,7 +147,14 @@ pub(crate) fn seed(journal_id: &[u8; 16]) -> u32 {
 
 /// Appends one framed record to `out` and moves the chain on. The body must be at most [`MAX_RECORD_BYTES`]
 /// (the queue sees to it).
-pub(crate) fn encode(out: &mut Vec<u8>, seed: u32, link: &mut Link, place: u16, kind: u8, body: &[u8]) {
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    seed: u32,
+    link: &mut Link,
+    place: u16,
+    kind: u8,
+    body: &[u8],
+) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&link.previous.to_le_bytes());
@@ -167,11 +178,17 @@ fn octets<const N: usize>(input: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// Reads the record `input` begins with; what follows it is left alone.
 pub(crate) fn decode(input: &[u8], seed: u32) -> Result<Frame<'_>, Flaw> {
-    let field = |at| octets::<4>(input, at).map(u32::from_le_bytes).ok_or(Flaw::Cut);
+    let field = |at| {
+        octets::<4>(input, at)
+            .map(u32::from_le_bytes)
+            .ok_or(Flaw::Cut)
+    };
     let checksum = field(0)?;
     let previous = field(4)?;
     let length = field(8)? as usize;
-    let position = octets::<8>(input, 12).map(u64::from_le_bytes).ok_or(Flaw::Cut)?;
+    let position = octets::<8>(input, 12)
+        .map(u64::from_le_bytes)
+        .ok_or(Flaw::Cut)?;
     let [kind, zero, low, high] = octets::<4>(input, 20).ok_or(Flaw::Cut)?;
     if length > MAX_RECORD_BYTES {
         return Err(Flaw::Length);
@@ -198,7 +215,8 @@ pub(crate) fn search(
     lowest: u64,
 ) -> impl Iterator<Item = (usize, Frame<'_>)> {
     // No more records fit than this, so a higher position is chance: a cheap sieve before the checksum.
-    let highest = lowest.saturating_add((bytes.len().saturating_sub(from) / FRAME_BYTES) as u64 + 1);
+    let highest =
+        lowest.saturating_add((bytes.len().saturating_sub(from) / FRAME_BYTES) as u64 + 1);
     (from..bytes.len()).filter_map(move |at| {
         let position = u64::from_le_bytes(octets::<8>(bytes, at + 12)?);
         if position < lowest || position > highest {
@@ -212,7 +230,10 @@ pub(crate) fn search(
 mod tests {
     use super::*;
 
-    const LINK: Link = Link { next: 7, previous: 99 };
+    const LINK: Link = Link {
+        next: 7,
+        previous: 99,
+    };
 
     fn one(body: &[u8]) -> Vec<u8> {
         let (mut out, mut link) = (Vec::new(), LINK);
@@ -250,8 +271,17 @@ mod tests {
         let bytes = one(b"x");
         assert_eq!(decode(&bytes, 6), Err(Flaw::Checksum));
         let frame = decode(&bytes, 5).expect("whole");
-        assert_eq!(frame.follow(Link { previous: 98, ..LINK }), Err(Flaw::Chain));
-        assert!(matches!(frame.follow(Link { next: 8, ..LINK }), Err(Flaw::Position { .. })));
+        assert_eq!(
+            frame.follow(Link {
+                previous: 98,
+                ..LINK
+            }),
+            Err(Flaw::Chain)
+        );
+        assert!(matches!(
+            frame.follow(Link { next: 8, ..LINK }),
+            Err(Flaw::Position { .. })
+        ));
     }
 
     #[test]
@@ -263,7 +293,9 @@ mod tests {
     fn search_finds_the_record_behind_garbage() {
         let mut bytes = vec![0xA5; 31];
         bytes.extend(one(b"found"));
-        let found: Vec<_> = search(&bytes, 0, 5, 7).map(|(at, frame)| (at, frame.position)).collect();
+        let found: Vec<_> = search(&bytes, 0, 5, 7)
+            .map(|(at, frame)| (at, frame.position))
+            .collect();
         assert_eq!(found, [(31, 7)]);
         assert_eq!(search(&bytes, 0, 5, 8).count(), 0);
     }

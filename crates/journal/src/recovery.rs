@@ -63,10 +63,15 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-pub(crate) fn open(disk: Arc<dyn Disk>, data_folder: &Path, options: Options) -> Result<Opened, OpenError> {
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    data_folder: &Path,
+    options: Options,
+) -> Result<Opened, OpenError> {
     options.check()?;
     let folder = data_folder.join("journal");
-    disk.create_folder(&folder).map_err(OpenError::io("create", &folder))?;
+    disk.create_folder(&folder)
+        .map_err(OpenError::io("create", &folder))?;
     let lock = lock(&*disk, &folder)?;
     let mut firsts = tidy(&*disk, &folder)?;
     let (id, fresh) = identify(&*disk, &folder, &firsts, &options)?;
@@ -83,26 +88,49 @@ pub(crate) fn open(disk: Arc<dyn Disk>, data_folder: &Path, options: Options) ->
         folder: &folder,
         seed,
     };
-    let unread = if all { 0 } else { headers.len().saturating_sub(2) };
+    let unread = if all {
+        0
+    } else {
+        headers.len().saturating_sub(2)
+    };
     for pair in headers[unread..].windows(2) {
         checker.check_closed(&pair[0], &pair[1])?;
     }
-    let tail = headers.last().map(|header| checker.restore_last(header)).transpose()?;
-    disk.sync_folder(&folder).map_err(OpenError::io("sync", &folder))?;
+    let tail = headers
+        .last()
+        .map(|header| checker.restore_last(header))
+        .transpose()?;
+    disk.sync_folder(&folder)
+        .map_err(OpenError::io("sync", &folder))?;
 
     let shared = Arc::new(Shared::new(disk.clone(), &folder, id, seed, options));
     for header in &headers {
         let file = shared.file(header.first);
-        let bytes = disk.length(&file).map_err(OpenError::io("measure", &file))?;
-        shared.change(|state| state.put(Segment { header: *header, bytes }));
+        let bytes = disk
+            .length(&file)
+            .map_err(OpenError::io("measure", &file))?;
+        shared.change(|state| {
+            state.put(Segment {
+                header: *header,
+                bytes,
+            })
+        });
     }
-    let link = tail.as_ref().map_or(Link { next: 1, previous: 0 }, |tail| tail.link);
+    let link = tail.as_ref().map_or(
+        Link {
+            next: 1,
+            previous: 0,
+        },
+        |tail| tail.link,
+    );
     shared.change(|state| state.durable = link.next - 1);
     let active = match (&tail, headers.last()) {
         (Some(tail), Some(header)) => {
             let file = shared.file(header.first);
             Some(Active {
-                file: disk.open_append(&file).map_err(OpenError::io("open", &file))?,
+                file: disk
+                    .open_append(&file)
+                    .map_err(OpenError::io("open", &file))?,
                 header: *header,
                 bytes: tail.end as u64,
             })
@@ -110,7 +138,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, data_folder: &Path, options: Options) ->
         _ => {
             // The first segment is made now, so that a folder that takes no files is noticed now.
             let unstarted = Writer::new(shared.clone(), None, link);
-            Some(unstarted.begin().map_err(OpenError::io("create", &shared.file(link.next)))?)
+            Some(
+                unstarted
+                    .begin()
+                    .map_err(OpenError::io("create", &shared.file(link.next)))?,
+            )
         }
     };
     let recovered = {
@@ -198,7 +230,11 @@ fn damaged_id(file: &Path) -> OpenError {
 }
 
 /// The header of the segment named by `first`, or what is wrong with it.
-pub(crate) fn read_header(disk: &dyn Disk, folder: &Path, first: u64) -> Result<Result<Header, Flaw>, OpenError> {
+pub(crate) fn read_header(
+    disk: &dyn Disk,
+    folder: &Path,
+    first: u64,
+) -> Result<Result<Header, Flaw>, OpenError> {
     let file = segment::path(folder, first);
     let bytes = disk
         .read_at(&file, 0, HEADER_BYTES)
@@ -206,7 +242,12 @@ pub(crate) fn read_header(disk: &dyn Disk, folder: &Path, first: u64) -> Result<
     Ok(Header::decode(&bytes, first))
 }
 
-fn headers(disk: &dyn Disk, folder: &Path, id: JournalId, firsts: &[u64]) -> Result<Vec<Header>, OpenError> {
+fn headers(
+    disk: &dyn Disk,
+    folder: &Path,
+    id: JournalId,
+    firsts: &[u64],
+) -> Result<Vec<Header>, OpenError> {
     let mut headers: Vec<Header> = Vec::with_capacity(firsts.len());
     for first in firsts {
         let corrupt = |flaw| Corrupt {
@@ -218,7 +259,10 @@ fn headers(disk: &dyn Disk, folder: &Path, id: JournalId, firsts: &[u64]) -> Res
         if header.journal != id.0 {
             return Err(corrupt(Flaw::Foreign).into());
         }
-        if headers.last().is_some_and(|before| header.follows < before.first) {
+        if headers
+            .last()
+            .is_some_and(|before| header.follows < before.first)
+        {
             return Err(corrupt(Flaw::Header).into());
         }
         headers.push(header);
@@ -227,18 +271,26 @@ fn headers(disk: &dyn Disk, folder: &Path, id: JournalId, firsts: &[u64]) -> Res
 }
 
 /// Reads a segment whole.
-pub(crate) fn read_segment(disk: &dyn Disk, folder: &Path, first: u64) -> Result<Vec<u8>, OpenError> {
+pub(crate) fn read_segment(
+    disk: &dyn Disk,
+    folder: &Path,
+    first: u64,
+) -> Result<Vec<u8>, OpenError> {
     let file = segment::path(folder, first);
-    let length = disk.length(&file).map_err(OpenError::io("measure", &file))?;
+    let length = disk
+        .length(&file)
+        .map_err(OpenError::io("measure", &file))?;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    disk.read_at(&file, 0, length).map_err(OpenError::io("read", &file))
+    disk.read_at(&file, 0, length)
+        .map_err(OpenError::io("read", &file))
 }
 
 /// Whether the bad record where `walk` ended is the torn tail of a batch that was never synced.
 pub(crate) fn is_torn(bytes: &[u8], walk: &Walk, seed: u32) -> bool {
     let expected = walk.link.next;
     bytes.len() - walk.end <= TAIL_BYTES
-        && !record::search(bytes, walk.end, seed, expected).any(|(_, frame)| frame.batch_start() > expected)
+        && !record::search(bytes, walk.end, seed, expected)
+            .any(|(_, frame)| frame.batch_start() > expected)
 }
 
 /// The end of the last segment.
@@ -267,7 +319,13 @@ impl Checker<'_> {
     /// Checks a segment that has another behind it: it must be good up to where that one follows.
     fn check_closed(&self, header: &Header, next: &Header) -> Result<(), OpenError> {
         let bytes = read_segment(self.disk, self.folder, header.first)?;
-        let walk = segment::walk(&bytes, HEADER_BYTES, header.link(), self.seed, Some(next.follows));
+        let walk = segment::walk(
+            &bytes,
+            HEADER_BYTES,
+            header.link(),
+            self.seed,
+            Some(next.follows),
+        );
         if let Some(flaw) = walk.flaw {
             return Err(self.corrupt(header.first, walk.end, flaw));
         }

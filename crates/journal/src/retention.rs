@@ -27,7 +27,11 @@ struct Leaving {
     early: bool,
 }
 
-fn oldest_leaving(shared: &Shared, state: &State, now_unix_seconds: Option<u64>) -> Option<Leaving> {
+fn oldest_leaving(
+    shared: &Shared,
+    state: &State,
+    now_unix_seconds: Option<u64>,
+) -> Option<Leaving> {
     let mut segments = state.segments.values();
     let oldest = segments.next()?;
     let next = segments.next()?;
@@ -63,14 +67,14 @@ pub(crate) fn sweep(shared: &Shared, now_unix_seconds: Option<u64>) -> io::Resul
         }
         match shared.disk.remove(&shared.file(leaving.first)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => shared.disk.sync_folder(&shared.folder)?,
+            _ => shared.change(|state| state.remove(leaving.first)),
         }
-        shared.change(|state| state.remove(leaving.first));
         swept.segments += 1;
         swept.bytes += leaving.bytes;
         if leaving.early {
             Counters::add(&shared.counters.shortened, 1);
         }
+        shared.disk.sync_folder(&shared.folder)?;
     }
 }
 

@@ -74,11 +74,20 @@ pub(crate) fn repair(
             header => header.ok(),
         };
         let until = match firsts.get(index + 1) {
-            Some(next) => Some(read_header(disk, folder, *next)?.map_or(*next, |header| header.follows)),
+            Some(next) => {
+                Some(read_header(disk, folder, *next)?.map_or(*next, |header| header.follows))
+            }
             None => None,
         };
-        let survey = survey(&file, &bytes, first, header.as_ref(), record::seed(&id.0), until)
-            .ok_or_else(|| refuse(Flaw::Header))?;
+        let survey = survey(
+            &file,
+            &bytes,
+            first,
+            header.as_ref(),
+            record::seed(&id.0),
+            until,
+        )
+        .ok_or_else(|| refuse(Flaw::Header))?;
         let repair = Repair {
             disk,
             folder,
@@ -86,7 +95,8 @@ pub(crate) fn repair(
             first,
             header,
             bytes: &bytes,
-            created_unix_seconds: header.map_or(now_unix_seconds, |header| header.created_unix_seconds),
+            created_unix_seconds: header
+                .map_or(now_unix_seconds, |header| header.created_unix_seconds),
         };
         tail = repair.write(&survey, tail)?;
         lost.extend(survey.lost);
@@ -179,16 +189,25 @@ impl Repair<'_> {
     fn write(&self, survey: &Survey, tail: Option<Link>) -> Result<Option<Link>, OpenError> {
         let pieces = &survey.pieces;
         let joint = |index: usize| match index {
-            0 => tail.unwrap_or_else(|| self.header.map_or(pieces[0].before, |header| header.joint())),
+            0 => tail.unwrap_or_else(|| {
+                self.header
+                    .map_or(pieces[0].before, |header| header.joint())
+            }),
             _ => pieces[index - 1].after,
         };
-        let intact = self.header.is_some_and(|header| !pieces.is_empty() && header.joint() == joint(0));
+        let intact = self
+            .header
+            .is_some_and(|header| !pieces.is_empty() && header.joint() == joint(0));
         if !survey.lost.is_empty() || !intact {
             self.keep_copy()?;
         }
         // Later pieces first: until the first one is cut, everything is still in the old file.
         for (index, piece) in pieces.iter().enumerate().skip(usize::from(intact)).rev() {
-            self.create(piece.before, joint(index), &self.bytes[piece.start..piece.end])?;
+            self.create(
+                piece.before,
+                joint(index),
+                &self.bytes[piece.start..piece.end],
+            )?;
         }
         let tail = pieces.last().map(|piece| piece.after).or(tail);
         if let Some(resume) = survey.resume {

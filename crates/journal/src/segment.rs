@@ -91,7 +91,8 @@ impl Header {
         let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else {
             return Err(Flaw::Header);
         };
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if word(12) != header_checksum(head) || head[..8] != MAGIC {
             return Err(Flaw::Header);
@@ -132,7 +133,10 @@ pub(crate) fn path(folder: &Path, first: u64) -> PathBuf {
 pub(crate) fn first_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten().filter(|first| *first > 0)
+    plain
+        .then(|| digits.parse().ok())
+        .flatten()
+        .filter(|first| *first > 0)
 }
 
 /// Whether `name` is a file whose writing a crash cut short.
@@ -141,7 +145,11 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
 }
 
 /// Writes `parts` to `file` so that it is there whole or not at all, whatever happens in between.
-pub(crate) fn write_whole(disk: &dyn Disk, file: &Path, parts: &[&[u8]]) -> io::Result<Box<dyn DiskFile>> {
+pub(crate) fn write_whole(
+    disk: &dyn Disk,
+    file: &Path,
+    parts: &[&[u8]],
+) -> io::Result<Box<dyn DiskFile>> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(UNFINISHED);
     let beside = PathBuf::from(beside);
@@ -162,7 +170,11 @@ pub(crate) fn create(
     header: &Header,
     records: &[u8],
 ) -> io::Result<Box<dyn DiskFile>> {
-    write_whole(disk, &path(folder, header.first), &[&header.encode(), records])
+    write_whole(
+        disk,
+        &path(folder, header.first),
+        &[&header.encode(), records],
+    )
 }
 
 /// Where a walk over records ended.
@@ -247,7 +259,10 @@ mod tests {
             record::encode(&mut bytes, 1, &mut link, place, 0, b"abc");
         }
         let whole = walk(&bytes, 0, HEADER.link(), 1, None);
-        assert_eq!((whole.end, whole.link, whole.flaw), (bytes.len(), link, None));
+        assert_eq!(
+            (whole.end, whole.link, whole.flaw),
+            (bytes.len(), link, None)
+        );
         assert_eq!(walk(&bytes, 0, HEADER.link(), 1, Some(14)).link.next, 14);
         bytes[2 * 27 + 25] ^= 1;
         let broken = walk(&bytes, 0, HEADER.link(), 1, None);

@@ -101,7 +101,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(disk: Arc<dyn Disk>, folder: &Path, id: JournalId, seed: u32, options: Options) -> Shared {
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        id: JournalId,
+        seed: u32,
+        options: Options,
+    ) -> Shared {
         Shared {
             disk,
             folder: folder.to_owned(),
@@ -149,7 +155,9 @@ impl Shared {
 
     /// Waits as long as `waiting` says so.
     pub fn wait_while(&self, waiting: impl Fn(&State) -> bool) {
-        let state = self.advanced.wait_while(self.state(), |state| waiting(state));
+        let state = self
+            .advanced
+            .wait_while(self.state(), |state| waiting(state));
         drop(state.unwrap_or_else(PoisonError::into_inner));
     }
 

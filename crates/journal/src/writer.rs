@@ -81,11 +81,20 @@ impl Writer {
         let mut link = self.link;
         self.buffer.clear();
         for (place, (kind, body)) in (0u16..).zip(records) {
-            record::encode(&mut self.buffer, self.shared.seed, &mut link, place, kind, body);
+            record::encode(
+                &mut self.buffer,
+                self.shared.seed,
+                &mut link,
+                place,
+                kind,
+                body,
+            );
         }
         let mut active = match self.active.take().filter(|active| self.has_room(active)) {
             Some(active) => active,
-            None => self.begin().map_err(self.failed(Step::Begin, self.link.next))?,
+            None => self
+                .begin()
+                .map_err(self.failed(Step::Begin, self.link.next))?,
         };
         if let Err(source) = active.file.append(&self.buffer) {
             return Err(self.abandon(active, Step::Write, source));
@@ -123,11 +132,19 @@ impl Writer {
         let bytes = HEADER_BYTES as u64;
         shared.change(|state| state.put(Segment { header, bytes }));
         retention::relieve(shared);
-        Ok(Active { file, header, bytes })
+        Ok(Active {
+            file,
+            header,
+            bytes,
+        })
     }
 
     fn abandon(&self, active: Active, step: Step, source: io::Error) -> CommitError {
-        let Active { file, header, bytes } = active;
+        let Active {
+            file,
+            header,
+            bytes,
+        } = active;
         drop(file);
         let path = self.shared.file(header.first);
         // Whether or not this works, the next segment supersedes what is behind; cutting only gives back the room.
@@ -135,7 +152,8 @@ impl Writer {
             Ok(()) => bytes,
             Err(_) => self.shared.disk.length(&path).unwrap_or(bytes).max(bytes),
         };
-        self.shared.change(|state| state.resize(header.first, there));
+        self.shared
+            .change(|state| state.resize(header.first, there));
         self.failed(step, header.first)(source)
     }
 

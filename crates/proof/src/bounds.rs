@@ -32,7 +32,7 @@ pub const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 /// Most argon2 lanes. Django writes 8; they are computed one after the other here.
 pub const MAX_ARGON2_LANES: u32 = 64;
 
-/// Shortest argon2 salt, in octets (RFC 9106 section 3.1).
+/// Shortest argon2 salt, in octets: what every implementation demands.
 pub const MIN_ARGON2_SALT_OCTETS: usize = 8;
 
 /// Most PBKDF2 iterations over all blocks of the result: a few seconds of one core. Django 5.2

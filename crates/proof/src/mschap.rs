@@ -35,7 +35,7 @@ const SHA_PAD_2: [u8; 40] = [0xf2; 40];
 /// 5.26) behind the identifier.
 const MAX_ERROR_TEXT_OCTETS: usize = 246;
 
-/// MD4 over the password in UTF-16LE (RFC 2433 appendix A.4). As good as the password for MS-CHAP:
+/// MD4 over the password in UTF-16LE (RFC 2759 section 8.3). As good as the password for MS-CHAP:
 /// store and erase it as such.
 pub fn nt_hash(password: &str) -> [u8; 16] {
     let mut md4 = Md4::new();
@@ -51,7 +51,7 @@ pub fn nt_hash_hash(nt_hash: &[u8; 16]) -> [u8; 16] {
 }
 
 /// The 24 octets that answer an eight-octet challenge: DES with three parts of the NT hash
-/// (RFC 2433 appendix A.5, RFC 2759 section 8.5).
+/// (RFC 2433 appendix A, RFC 2759 section 8.5).
 pub fn challenge_response(challenge: &[u8; 8], nt_hash: &[u8; 16]) -> [u8; 24] {
     let mut padded = Zeroizing::new([0u8; 21]);
     padded[..16].copy_from_slice(nt_hash);
@@ -298,7 +298,7 @@ pub fn error_text(failure: Failure, retry: bool, challenge: &[u8; 16], message: 
     text
 }
 
-/// The text of MS-CHAP-Error for version 1 (RFC 2433 section 8), which has an eight-octet challenge
+/// The text of MS-CHAP-Error for version 1 (RFC 2433, failure packet), which has an eight-octet challenge
 /// and no message. `V=2` is the version of the change-password packet such clients know.
 pub fn error_text_v1(failure: Failure, retry: bool, challenge: &[u8; 8]) -> String {
     format!(

@@ -98,5 +98,5 @@ pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
 
 /// Compares two passwords through a digest, so that not even their lengths show in the time taken.
 fn same_password(one: &[u8], other: &[u8]) -> bool {
-    bounds::is_examined(other) && same(&Sha256::digest(one), &Sha256::digest(other))
+    same(&Sha256::digest(one), &Sha256::digest(other))
 }

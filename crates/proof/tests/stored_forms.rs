@@ -1,7 +1,7 @@
 //! Hashes made by other programs (Django, argon2-cffi, bcrypt, openssl, hashlib), each verified
 //! with the right password and refused with wrong ones.
 
-use proof::{Attempt, Form, Outcome, Stored, verify};
+use proof::{Attempt, Form, Outcome, Stored, chap, mschap, verify};
 
 const PASSWORD: &str = "correct horse";
 
@@ -287,12 +287,41 @@ fn nt_hashes_and_clear_text_verify() {
 }
 
 #[test]
-fn passwords_past_the_limit_are_wrong_even_where_equal() {
-    let longest = "x".repeat(1024);
-    let stored = Stored::parse(&format!("cleartext${longest}")).ok().unwrap();
-    assert!(is_right(&stored, longest.as_bytes()));
-    let longer = Stored::Clear(format!("{longest}x").into_bytes().into());
-    assert!(!is_right(&longer, format!("{longest}x").as_bytes()));
-    let empty = Stored::Clear(Vec::new().into());
-    assert!(!is_right(&empty, b""));
+fn empty_passwords_and_those_past_the_limit_are_wrong_even_where_equal() {
+    fn check(text: &str, octets: usize, expect: bool) {
+        let stored = Stored::parse(text).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+        assert_eq!(
+            is_right(&stored, "x".repeat(octets).as_bytes()),
+            expect,
+            "{octets} octets"
+        );
+    }
+    check("{SHA}da39a3ee5e6b4b0d3255bfef95601890afd80709", 0, false);
+    check("{SHA}d5a3c9bd7e746c98b4aea0e9194fb9555b3c22ad", 1024, true);
+    check("{SHA}dc0849dc97d2e7d5f575b1abdc5fa96d4989165f", 1025, false);
+    check("nt:31d6cfe0d16ae931b73c59d7e0c089c0", 0, false);
+}
+
+#[test]
+fn an_empty_clear_password_proves_nothing_by_any_method() {
+    let stored = Stored::Clear(Vec::new().into());
+    assert!(!is_right(&stored, b""));
+    let response = chap::response(1, b"", b"challenge");
+    let chap = Attempt::Chap {
+        ident: 1,
+        response: &response,
+        challenge: b"challenge",
+    };
+    let response = mschap::nt_response(&[1; 8], "");
+    let mschap = Attempt::MsChap {
+        challenge: &[1; 8],
+        nt_response: &response,
+    };
+    for attempt in [chap, mschap] {
+        assert!(
+            verify(&stored, &attempt).is_wrong(),
+            "{}",
+            attempt.method().name()
+        );
+    }
 }

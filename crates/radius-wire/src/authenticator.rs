@@ -9,9 +9,7 @@ use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::packet::{
-    ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, Malformed, Packet, kind,
-};
+use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, Malformed, Packet, kind};
 use crate::secret::Secret;
 
 /// Octets of an authenticator and of a Message-Authenticator's value.
@@ -244,7 +242,8 @@ mod tests {
     const ACCOUNTING_REQUEST: &str = "040200350fe5edc2f44b68b7da105d18decf4c1c2806000000012c0453310105626f6250128120def3ec947ac86eeabf7f2f1c7e84";
     const ACCOUNTING_RESPONSE: &str = "05020014daff870fdfba349f3434fd0ec1791edd";
     const DISCONNECT_REQUEST: &str = "28040035cd77712a6522253f238a13c874a26ec00105626f622c04533137066553f100501228115f37544042838ff3379c5b429754";
-    const STATUS_SERVER: &str = "0c030026000102030405060708090a0b0c0d0e0f5012733e3188a468534b0aa8e3d36413320c";
+    const STATUS_SERVER: &str =
+        "0c030026000102030405060708090a0b0c0d0e0f5012733e3188a468534b0aa8e3d36413320c";
     const RFC_2865_RESPONSE: &str =
         "0200002686fe220e7624ba2a1005f6bf9b55e0b20606000000010f06000000000e06c0a80103";
 
@@ -258,10 +257,18 @@ mod tests {
 
     #[test]
     fn known_requests_carry_a_right_message_authenticator() {
-        for text in [ACCESS_REQUEST, ACCOUNTING_REQUEST, DISCONNECT_REQUEST, STATUS_SERVER] {
+        for text in [
+            ACCESS_REQUEST,
+            ACCOUNTING_REQUEST,
+            DISCONNECT_REQUEST,
+            STATUS_SERVER,
+        ] {
             let octets = octets(text);
             let packet = Packet::parse(&octets).unwrap();
-            assert_eq!(check_request_message_authenticator(packet, &secret()), Ok(true));
+            assert_eq!(
+                check_request_message_authenticator(packet, &secret()),
+                Ok(true)
+            );
             let wrong = check_request_message_authenticator(packet, &Secret::new("other"));
             assert_eq!(wrong, Err(MessageAuthenticatorFault::Wrong));
             if packet.code().has_keyed_authenticator() {
@@ -301,17 +308,31 @@ mod tests {
         check(ACCESS_REQUEST, ACCESS_ACCEPT, &secret(), true);
         check(ACCOUNTING_REQUEST, ACCOUNTING_RESPONSE, &secret(), false);
         let rfc_request = "010000380f403f9473978057bd83d5cb98f4227a01066e656d6f02120dbe708d93d413ce3196e43f782a0aee0406c0a80110050600000003";
-        check(rfc_request, RFC_2865_RESPONSE, &Secret::new("xyzzy5461"), false);
+        check(
+            rfc_request,
+            RFC_2865_RESPONSE,
+            &Secret::new("xyzzy5461"),
+            false,
+        );
     }
 
     #[test]
     fn signing_restores_the_known_octets() {
-        for text in [ACCESS_REQUEST, ACCOUNTING_REQUEST, DISCONNECT_REQUEST, STATUS_SERVER] {
+        for text in [
+            ACCESS_REQUEST,
+            ACCOUNTING_REQUEST,
+            DISCONNECT_REQUEST,
+            STATUS_SERVER,
+        ] {
             let good = octets(text);
             let mut made = good.clone();
             let offset = find_message_authenticator(Packet::parse(&good).unwrap());
             fill(&mut made, offset.unwrap().unwrap(), &[0xaa; 16]);
-            if Packet::parse(&good).unwrap().code().has_keyed_authenticator() {
+            if Packet::parse(&good)
+                .unwrap()
+                .code()
+                .has_keyed_authenticator()
+            {
                 fill(&mut made, AUTHENTICATOR_OFFSET, &[0xaa; 16]);
             }
             assert_ne!(made, good);
@@ -359,7 +380,10 @@ mod tests {
         let mut octets = octets(ACCESS_REQUEST);
         sign_request(&mut octets, &secret).unwrap();
         let packet = Packet::parse(&octets).unwrap();
-        assert_eq!(check_request_message_authenticator(packet, &secret), Ok(true));
+        assert_eq!(
+            check_request_message_authenticator(packet, &secret),
+            Ok(true)
+        );
         // What the hash crate makes of the same long key must be the same.
         let mut mac = Hmac::<Md5>::new_from_slice(secret.as_bytes()).unwrap();
         let mut zeroed = octets.clone();

@@ -178,10 +178,9 @@ impl Code {
                 self,
                 Code::DISCONNECT_ACK | Code::DISCONNECT_NAK | Code::PROTOCOL_ERROR
             ),
-            Code::COA_REQUEST => matches!(
-                self,
-                Code::COA_ACK | Code::COA_NAK | Code::PROTOCOL_ERROR
-            ),
+            Code::COA_REQUEST => {
+                matches!(self, Code::COA_ACK | Code::COA_NAK | Code::PROTOCOL_ERROR)
+            }
             _ => false,
         }
     }

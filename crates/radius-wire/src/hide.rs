@@ -49,12 +49,21 @@ impl fmt::Display for HideError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HideError::TooLong { octets, limit } => {
-                write!(f, "value of {octets} octets cannot be hidden, the limit is {limit}")
+                write!(
+                    f,
+                    "value of {octets} octets cannot be hidden, the limit is {limit}"
+                )
             }
             HideError::Length { octets } => {
-                write!(f, "hidden value has an impossible length of {octets} octets")
+                write!(
+                    f,
+                    "hidden value has an impossible length of {octets} octets"
+                )
             }
-            HideError::InnerLength { announced, available } => write!(
+            HideError::InnerLength {
+                announced,
+                available,
+            } => write!(
                 f,
                 "hidden value announces {announced} octets but holds {available}; is the shared secret right?"
             ),
@@ -63,6 +72,14 @@ impl fmt::Display for HideError {
 }
 
 impl std::error::Error for HideError {}
+
+/// A hidden value in clear. Erased when dropped, and never printed.
+pub struct Revealed {
+    /// The attribute's tag, 0 when it has none.
+    pub tag: u8,
+    /// The value.
+    pub plain: Zeroizing<Vec<u8>>,
+}
 
 fn key_block(parts: [&[u8]; 3]) -> [u8; BLOCK_OCTETS] {
     let mut digest = Md5::new();
@@ -257,7 +274,9 @@ mod tests {
 
     #[test]
     fn rfc_2865_example_reveals_arctangent() {
-        let authenticator = octets("0f403f9473978057bd83d5cb98f4227a").try_into().unwrap();
+        let authenticator = octets("0f403f9473978057bd83d5cb98f4227a")
+            .try_into()
+            .unwrap();
         let hidden = octets("0dbe708d93d413ce3196e43f782a0aee");
         let plain = unhide_password(&hidden, &Secret::new("xyzzy5461"), &authenticator);
         assert_eq!(plain.unwrap(), b"arctangent");
@@ -275,7 +294,10 @@ mod tests {
         let too_long = [b'x'; MAX_PASSWORD_OCTETS + 1];
         assert_eq!(
             hide_password(&too_long, &secret(), &AUTHENTICATOR),
-            Err(HideError::TooLong { octets: 129, limit: 128 })
+            Err(HideError::TooLong {
+                octets: 129,
+                limit: 128
+            })
         );
     }
 
@@ -306,14 +328,28 @@ mod tests {
             let back = unhide_salted(&hidden, &secret(), &AUTHENTICATOR).unwrap();
             assert_eq!(back, plain);
         }
-        check("9973051de6c557307dacd5daa599f4e26e7e", "9973", b"foo");
-        check("800138d7612e787f5115bf54db6bb2ba15f3", "8001", b"secret-psk");
+        check(
+            "800138d7612e787f5115bf54db6bb2ba15f3",
+            "8001",
+            b"secret-psk",
+        );
         let key: Vec<u8> = (0x20..=0x3f).collect();
         check(
             "80011284256f293e001ee80f9941999638dd6282a8d84c9f77c0ea5227ef36ed840cf1df2a6c451199e118495daa69f34419",
             "8001",
             &key,
         );
+    }
+
+    #[test]
+    fn octets_after_the_announced_length_are_padding_whatever_they_are() {
+        let hidden = octets("9973051de6c557307dacd5daa599f4e26e7e");
+        let plain = unhide_salted(&hidden, &secret(), &AUTHENTICATOR).unwrap();
+        assert_eq!(plain, b"foo");
+        // The same value with zero padding differs in the padding only.
+        let ours = hide_salted(b"foo", [0x99, 0x73], &secret(), &AUTHENTICATOR).unwrap();
+        assert_eq!(ours[..6], hidden[..6]);
+        assert_ne!(ours, hidden);
     }
 
     #[test]
@@ -333,7 +369,10 @@ mod tests {
         }
         assert_eq!(
             hide_salted(&[0; 240], [0x80, 0], &secret(), &AUTHENTICATOR),
-            Err(HideError::TooLong { octets: 240, limit: 239 })
+            Err(HideError::TooLong {
+                octets: 240,
+                limit: 239
+            })
         );
     }
 
@@ -354,7 +393,10 @@ mod tests {
         hidden[2] ^= 15 ^ 16;
         assert_eq!(
             unhide_salted(&hidden, &secret(), &AUTHENTICATOR),
-            Err(HideError::InnerLength { announced: 16, available: 15 })
+            Err(HideError::InnerLength {
+                announced: 16,
+                available: 15
+            })
         );
     }
 

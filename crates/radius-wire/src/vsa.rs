@@ -64,7 +64,11 @@ impl<'a> Iterator for SubAttributes<'a> {
         let head = self.rest.get(..header)?;
         let (kind, head) = head.split_at_checked(format.type_octets.into())?;
         let (length, continuation) = head.split_at_checked(format.length_octets.into())?;
-        let number = |octets: &[u8]| octets.iter().fold(0u32, |n, octet| n << 8 | u32::from(*octet));
+        let number = |octets: &[u8]| {
+            octets
+                .iter()
+                .fold(0u32, |n, octet| n << 8 | u32::from(*octet))
+        };
         let length = match format.length_octets {
             0 => self.rest.len(),
             _ => usize::try_from(number(length)).ok()?,
@@ -76,7 +80,13 @@ impl<'a> Iterator for SubAttributes<'a> {
         let flags = continuation.first().copied().unwrap_or(0);
         let value = octets.get(header..)?;
         self.rest = rest;
-        Some(SubAttribute { kind: number(kind), more: flags & 0x80 != 0, reserved: flags & 0x7f, value, octets })
+        Some(SubAttribute {
+            kind: number(kind),
+            more: flags & 0x80 != 0,
+            reserved: flags & 0x7f,
+            value,
+            octets,
+        })
     }
 }
 
@@ -93,10 +103,18 @@ mod tests {
 
     #[test]
     fn every_format_is_taken_apart() {
-        check("1,1", &[1, 3, 9, 2, 2], Some(&[(1, false, &[9]), (2, false, &[])]));
+        check(
+            "1,1",
+            &[1, 3, 9, 2, 2],
+            Some(&[(1, false, &[9]), (2, false, &[])]),
+        );
         check("2,1", &[1, 2, 4, 7], Some(&[(258, false, &[7])]));
         check("2,2", &[1, 2, 0, 5, 7], Some(&[(258, false, &[7])]));
-        check("4,0", &[0, 0, 0x98, 0x0b, 7, 8], Some(&[(0x980b, false, &[7, 8])]));
+        check(
+            "4,0",
+            &[0, 0, 0x98, 0x0b, 7, 8],
+            Some(&[(0x980b, false, &[7, 8])]),
+        );
         check("1,1,c", &[1, 4, 0x80, 9], Some(&[(1, true, &[9])]));
         check("1,1,c", &[1, 4, 0, 9], Some(&[(1, false, &[9])]));
     }

@@ -7,13 +7,13 @@ use std::fmt;
 
 use crate::authenticator::{AUTHENTICATOR_OCTETS, sign_request, sign_response};
 use crate::code::Code;
-use crate::dictionary::VendorFormat;
 use crate::hide::HideError;
-use crate::packet::{
-    ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, MAX_VALUE_OCTETS, kind,
-};
+use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, MAX_VALUE_OCTETS, kind};
 use crate::secret::Secret;
-use crate::vendor::{CONTINUES, MAX_VENDOR, VENDOR_OCTETS};
+use crate::vsa::{MAX_VENDOR, VENDOR_OCTETS, vendor_format};
+
+/// Says, in formats with a continuation octet, that the value goes on.
+const CONTINUES: u8 = 0x80;
 
 /// Why a packet cannot be made of what was put into it. `vendor` is 0 for
 /// standard attributes.
@@ -93,7 +93,12 @@ impl fmt::Display for SealFault {
                 f,
                 "packet needs at least {octets} octets, the limit is {MAX_OCTETS}"
             ),
-            SealFault::ValueTooLong { vendor, number, octets, limit } => write!(
+            SealFault::ValueTooLong {
+                vendor,
+                number,
+                octets,
+                limit,
+            } => write!(
                 f,
                 "{}: value of {octets} octets, the limit is {limit}",
                 Place(vendor, number)
@@ -101,10 +106,18 @@ impl fmt::Display for SealFault {
             SealFault::Number { vendor, number } => {
                 write!(f, "{}: no such number can be sent", Place(vendor, number))
             }
-            SealFault::Tag { vendor, number, tag } => {
+            SealFault::Tag {
+                vendor,
+                number,
+                tag,
+            } => {
                 write!(f, "{}: tag {tag} is not possible", Place(vendor, number))
             }
-            SealFault::Hide { vendor, number, reason } => {
+            SealFault::Hide {
+                vendor,
+                number,
+                reason,
+            } => {
                 write!(f, "{}: {reason}", Place(vendor, number))
             }
             SealFault::NotAttributes { offset } => {
@@ -145,7 +158,7 @@ pub fn append_vendor_attribute(
     value: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), SealFault> {
-    let format = VendorFormat::of_vendor(vendor);
+    let format = vendor_format(vendor);
     if vendor == 0 || vendor > MAX_VENDOR || number > format.greatest_kind() {
         return Err(SealFault::Number { vendor, number });
     }
@@ -166,7 +179,11 @@ pub fn append_vendor_attribute(
         inside.extend_from_slice(&vendor.to_be_bytes());
         push_number(number, format.type_octets, &mut inside);
         // Below 256 by the limit above.
-        push_number((header + piece.len()) as u32, format.length_octets, &mut inside);
+        push_number(
+            (header + piece.len()) as u32,
+            format.length_octets,
+            &mut inside,
+        );
         if format.continuation {
             inside.push(if after.is_empty() { 0 } else { CONTINUES });
         }
@@ -331,13 +348,21 @@ mod tests {
         let mut wimax = writer();
         wimax.vendor_attribute(24757, 1, &value).unwrap();
         let octets = wimax.finish();
-        let pieces: Vec<_> = Packet::parse(&octets).unwrap().vendor_attributes().collect();
+        let pieces: Vec<_> = Packet::parse(&octets)
+            .unwrap()
+            .vendor_attributes()
+            .collect();
         assert_eq!(pieces.len(), 2);
         assert!(pieces[0].continues && !pieces[1].continues);
         assert_eq!(pieces[0].value.len() + pieces[1].value.len(), 300);
         assert_eq!(
             writer().vendor_attribute(9, 1, &value),
-            Err(SealFault::ValueTooLong { vendor: 9, number: 1, octets: 300, limit: 247 })
+            Err(SealFault::ValueTooLong {
+                vendor: 9,
+                number: 1,
+                octets: 300,
+                limit: 247
+            })
         );
     }
 
@@ -348,22 +373,42 @@ mod tests {
             assert_eq!(step(&mut writer), Err(expect));
             assert_eq!(writer.length(), HEADER_OCTETS);
         }
-        check(|w| w.attribute(0, b""), SealFault::Number { vendor: 0, number: 0 });
+        check(
+            |w| w.attribute(0, b""),
+            SealFault::Number {
+                vendor: 0,
+                number: 0,
+            },
+        );
         check(
             |w| w.attribute(1, &[0; 254]),
-            SealFault::ValueTooLong { vendor: 0, number: 1, octets: 254, limit: 253 },
+            SealFault::ValueTooLong {
+                vendor: 0,
+                number: 1,
+                octets: 254,
+                limit: 253,
+            },
         );
         check(
             |w| w.vendor_attribute(0, 1, b""),
-            SealFault::Number { vendor: 0, number: 1 },
+            SealFault::Number {
+                vendor: 0,
+                number: 1,
+            },
         );
         check(
             |w| w.vendor_attribute(1 << 24, 1, b""),
-            SealFault::Number { vendor: 1 << 24, number: 1 },
+            SealFault::Number {
+                vendor: 1 << 24,
+                number: 1,
+            },
         );
         check(
             |w| w.vendor_attribute(9, 256, b""),
-            SealFault::Number { vendor: 9, number: 256 },
+            SealFault::Number {
+                vendor: 9,
+                number: 256,
+            },
         );
         check(
             |w| w.attributes(&[1; 4077]),

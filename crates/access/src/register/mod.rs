@@ -1,1 +1,311 @@
-//! (being written)
+//! The Register: facts at wire speed. Everything a decision needs is in memory; SQL is the truth and feeds it by events.
+//!
+//! NASes, groups and organisations lie in one [`Policy`] that is replaced whole; people lie in shards. Reading never
+//! waits for a database: what is not here is not known. It must **never** write to SQL.
+
+mod follow;
+mod people;
+
+pub use follow::Follower;
+pub use people::People;
+
+use crate::decide::{Decision, Refused};
+use crate::facts::{Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
+use crate::group::GroupId;
+use crate::limiter::{Key, Limiter, LimiterConfig, NewLock};
+use crate::nas::{Nas, RouteKind};
+use crate::nas_match::{NasEntry, NasIndex};
+use crate::question::{Question, ssid_of};
+use crate::word::Refusal;
+use arc_swap::{ArcSwap, Guard};
+use identity::{Kind, MembershipId};
+use kernel::{OrganisationId, Time};
+use proof::mac::Mac;
+use radius_wire::{Packet, attrs};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What changes seldom, as one value.
+#[derive(Default)]
+pub struct Policy {
+    /// NASes.
+    pub nases: NasIndex,
+    /// Groups.
+    pub groups: HashMap<GroupId, Arc<GroupFacts>>,
+    /// Organisations.
+    pub organisations: HashMap<OrganisationId, Arc<OrganisationFacts>>,
+}
+
+/// Facts in memory.
+pub struct Register {
+    policy: ArcSwap<Policy>,
+    people: People,
+    limiter: Mutex<Limiter>,
+    ready: AtomicBool,
+}
+
+/// Whose an accounting report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportOwner {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// The member, where the name is known.
+    pub membership: Option<MembershipId>,
+}
+
+impl Register {
+    /// An empty register: not ready until it was loaded.
+    pub fn new(limits: LimiterConfig) -> Self {
+        Self {
+            policy: ArcSwap::default(),
+            people: People::default(),
+            limiter: Mutex::new(Limiter::new(limits)),
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether everything was loaded once.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// NASes, groups and organisations as they are now.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Everybody.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// Everything known about a question that came through a NAS.
+    pub fn facts(&self, now: Time, nas: &NasEntry, question: &Question<'_>) -> Facts {
+        let policy = self.policy.load();
+        let routed = route(&nas.nas, question.realm().as_deref(), question.ssid, &question.packet);
+        let organisation = policy
+            .organisations
+            .get(&routed.organisation)
+            .cloned();
+        let found = organisation
+            .as_ref()
+            .map_or(Found::default(), |organisation| {
+                self.find(organisation, question, routed.by_realm)
+            });
+        let groups = match &found.subject {
+            Subject::Member(person, index) => person
+                .memberships
+                .get(*index)
+                .into_iter()
+                .flat_map(|member| &member.groups)
+                .filter_map(|(_, id)| policy.groups.get(id).cloned())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let lock = self.lock_on(now, nas, question, &found.subject);
+        Facts {
+            organisation,
+            subject: found.subject,
+            by_mac: found.by_mac,
+            lock,
+            groups,
+        }
+    }
+
+    /// Whose report this is: the organisation by the NAS's routes, the member by User-Name or device.
+    pub fn owner_of_report(&self, nas: &NasEntry, packet: &Packet<'_>) -> ReportOwner {
+        let name = packet.get(attrs::USER_NAME).unwrap_or_default();
+        let end = name.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+        let name = std::str::from_utf8(&name[..end]).unwrap_or_default();
+        let realm = name.rsplit_once('@').map(|(_, realm)| realm.to_lowercase());
+        let routed = route(&nas.nas, realm.as_deref(), ssid_of(packet), packet);
+        let policy = self.policy.load();
+        let membership = policy
+            .organisations
+            .get(&routed.organisation)
+            .and_then(|organisation| {
+                let stripped = name.rsplit_once('@').map(|(user, _)| user);
+                let stripped = stripped.filter(|_| routed.by_realm);
+                let mac = packet
+                    .get(attrs::CALLING_STATION_ID)
+                    .and_then(|octets| Mac::parse(octets).ok());
+                let is_device = mac.is_some() && Mac::parse(name.as_bytes()).ok() == mac;
+                match self.by_name(organisation, name, stripped) {
+                    Subject::Nobody if is_device => self.by_mac(organisation, mac?),
+                    subject => subject,
+                }
+                .membership()
+            });
+        ReportOwner {
+            organisation: routed.organisation,
+            membership,
+        }
+    }
+
+    /// Counts what a decision says about guessing; the locks that begin with it.
+    pub fn note_outcome(
+        &self,
+        now: Time,
+        nas: &NasEntry,
+        question: &Question<'_>,
+        facts: &Facts,
+        decision: &Decision,
+    ) -> Vec<NewLock> {
+        let user = facts.member().map(|(_, member)| Key::User(member.id.0));
+        let device = question.mac.map(|mac| Key::Device(mac.octets()));
+        match decision {
+            Decision::Accept(_) => {
+                let mut limiter = self.limiter();
+                for key in [user, device].into_iter().flatten() {
+                    limiter.succeeded(key);
+                }
+                Vec::new()
+            }
+            Decision::Refuse(Refused {
+                word: Refusal::WrongPassword | Refusal::UnknownUser,
+                ..
+            }) if !question.is_self_test() => {
+                let mut limiter = self.limiter();
+                [user, device, Some(Key::Nas(nas.nas.id.0))]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|key| limiter.failed(now, key))
+                    .collect()
+            }
+            Decision::Refuse(_) => Vec::new(),
+        }
+    }
+
+    fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_on(
+        &self,
+        now: Time,
+        nas: &NasEntry,
+        question: &Question<'_>,
+        subject: &Subject,
+    ) -> Option<LockFacts> {
+        let limiter = self.limiter();
+        [
+            question.mac.map(|mac| Key::Device(mac.octets())),
+            subject.membership().map(|id| Key::User(id.0)),
+            Some(Key::Nas(nas.nas.id.0)),
+        ]
+        .into_iter()
+        .flatten()
+        .find_map(|key| {
+            limiter.check(now, key).map(|until| LockFacts {
+                kind: key.kind(),
+                until,
+            })
+        })
+    }
+
+    fn find(&self, organisation: &OrganisationFacts, question: &Question<'_>, by_realm: bool) -> Found {
+        let name = std::str::from_utf8(question.user_name).unwrap_or_default();
+        let stripped = question.stripped_name().filter(|_| by_realm);
+        if let Some(mac) = question.mac_login {
+            let subject = self.by_mac(organisation, mac);
+            if !matches!(subject, Subject::Nobody) {
+                return Found {
+                    subject,
+                    by_mac: true,
+                };
+            }
+        }
+        Found {
+            subject: self.by_name(organisation, name, stripped),
+            by_mac: false,
+        }
+    }
+
+    /// By user name as it was sent, else without the realm that led here, else as e-mail address or phone number.
+    fn by_name(&self, organisation: &OrganisationFacts, name: &str, stripped: Option<&str>) -> Subject {
+        for name in [Some(name), stripped].into_iter().flatten() {
+            if name.is_empty() {
+                continue;
+            }
+            for kind in [Kind::Username, Kind::Email, Kind::Phone] {
+                let Ok(folded) = identity::identifier::fold(kind, name) else {
+                    continue;
+                };
+                match self.lookup(organisation, kind, &folded) {
+                    Subject::Nobody => {}
+                    subject => return subject,
+                }
+            }
+        }
+        Subject::Nobody
+    }
+
+    fn by_mac(&self, organisation: &OrganisationFacts, mac: Mac) -> Subject {
+        self.lookup(organisation, Kind::Mac, &mac.to_string())
+    }
+
+    fn lookup(&self, organisation: &OrganisationFacts, kind: Kind, folded: &str) -> Subject {
+        let realm = organisation.has_own_names.then_some(organisation.id);
+        match self.people.find(realm, kind, folded) {
+            None => Subject::Nobody,
+            Some(person) => person
+                .memberships
+                .iter()
+                .position(|member| member.organisation == organisation.id)
+                .map_or(Subject::Stranger, |index| Subject::Member(person, index)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    subject: Subject,
+    by_mac: bool,
+}
+
+/// Where a NAS's request leads.
+struct Routed {
+    organisation: OrganisationId,
+    by_realm: bool,
+}
+
+/// SSID before realm before NAS-Identifier, else the NAS's owner.
+fn route(nas: &Nas, realm: Option<&str>, ssid: Option<&[u8]>, packet: &Packet<'_>) -> Routed {
+    let find = |kind: RouteKind, fits: &dyn Fn(&str) -> bool| {
+        nas.routes
+            .iter()
+            .find(|route| route.kind == kind && fits(&route.value))
+            .map(|route| route.organisation)
+    };
+    if !nas.routes.is_empty() {
+        let by_ssid = ssid.and_then(|ssid| find(RouteKind::Ssid, &|value| value.as_bytes() == ssid));
+        if let Some(organisation) = by_ssid {
+            return Routed {
+                organisation,
+                by_realm: false,
+            };
+        }
+        let by_realm =
+            realm.and_then(|realm| find(RouteKind::Realm, &|value| value.eq_ignore_ascii_case(realm)));
+        if let Some(organisation) = by_realm {
+            return Routed {
+                organisation,
+                by_realm: true,
+            };
+        }
+        let by_identifier = packet
+            .get(attrs::NAS_IDENTIFIER)
+            .and_then(|name| find(RouteKind::Identifier, &|value| value.as_bytes() == name));
+        if let Some(organisation) = by_identifier {
+            return Routed {
+                organisation,
+                by_realm: false,
+            };
+        }
+    }
+    Routed {
+        organisation: nas.organisation,
+        by_realm: false,
+    }
+}

@@ -46,7 +46,10 @@ mod tests {
     #[test]
     fn standard_names_are_the_ones_shown() {
         let check = |number: u32, name: &str| {
-            assert_eq!(Dictionary::builtin().standard(number).map(|a| a.name()), Some(name));
+            assert_eq!(
+                Dictionary::builtin().standard(number).map(|a| a.name()),
+                Some(name)
+            );
         };
         check(1, "User-Name");
         check(2, "User-Password");

@@ -1,5 +1,8 @@
 //! Statements, in their files, become a [`Dictionary`].
 //!
+//! Where an attribute goes on the wire is in `locate.rs`, named values and everything
+//! that waits for the last line in `finish.rs`.
+//!
 //! Files come through a closure, so the same code serves the embedded dictionaries,
 //! a folder on disk and the build script. Everything is bounded: a dictionary is
 //! input like any other.
@@ -10,8 +13,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::statement::{Statement, parse_line};
-use super::table::{Attribute, Carrier, Dictionary, Values, Vendor, Warning, nearest};
-use super::types::{DataType, Encryption, Flags, VendorFormat};
+use super::table::{Attribute, Dictionary, Values, Vendor, Warning, nearest};
+use super::types::{DataType, Flags, VendorFormat};
 
 /// Deepest chain of includes; real trees use two.
 pub const MAX_INCLUDE_DEPTH: usize = 10;
@@ -72,7 +75,10 @@ pub fn compile(
         later_values: Vec::new(),
         later_shares: Vec::new(),
         later_aliases: Vec::new(),
-        place: Place { file: String::new(), line: 0 },
+        place: Place {
+            file: String::new(),
+            line: 0,
+        },
     };
     compiler.dictionary.warnings.clear();
     compiler.dictionary.files.clear();
@@ -84,14 +90,18 @@ pub fn compile(
 
 /// Where a statement stands.
 #[derive(Clone)]
-struct Place {
-    file: String,
-    line: usize,
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) line: usize,
 }
 
 impl Place {
-    fn error(&self, reason: impl Into<String>) -> DictionaryError {
-        DictionaryError { file: self.file.clone(), line: self.line, reason: reason.into() }
+    pub(super) fn error(&self, reason: impl Into<String>) -> DictionaryError {
+        DictionaryError {
+            file: self.file.clone(),
+            line: self.line,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -111,36 +121,36 @@ struct OpenVendor {
     line: usize,
 }
 
-struct LaterValue {
-    attribute: String,
-    name: String,
-    number: u64,
-    place: Place,
+pub(super) struct LaterValue {
+    pub(super) attribute: String,
+    pub(super) name: String,
+    pub(super) number: u64,
+    pub(super) place: Place,
 }
 
-struct Compiler<'r> {
-    dictionary: Dictionary,
-    read: &'r mut dyn FnMut(&Path) -> io::Result<String>,
-    seen: HashSet<PathBuf>,
+pub(super) struct Compiler<'r> {
+    pub(super) dictionary: Dictionary,
+    pub(super) read: &'r mut dyn FnMut(&Path) -> io::Result<String>,
+    pub(super) seen: HashSet<PathBuf>,
     /// Attribute names (lower case) defined by these files, not by the base.
-    own_names: HashSet<String>,
-    own_vendors: HashSet<String>,
+    pub(super) own_names: HashSet<String>,
+    pub(super) own_vendors: HashSet<String>,
     /// Value names defined by these files, by place of the attribute.
-    own_values: HashMap<usize, HashSet<String>>,
-    value_count: usize,
+    pub(super) own_values: HashMap<usize, HashSet<String>>,
+    pub(super) value_count: usize,
     /// Values whose attribute comes later.
-    later_values: Vec<LaterValue>,
-    later_shares: Vec<(String, String, Place)>,
-    later_aliases: Vec<(String, String, Place)>,
-    place: Place,
+    pub(super) later_values: Vec<LaterValue>,
+    pub(super) later_shares: Vec<(String, String, Place)>,
+    pub(super) later_aliases: Vec<(String, String, Place)>,
+    pub(super) place: Place,
 }
 
 impl Compiler<'_> {
-    fn error<T>(&self, reason: impl Into<String>) -> Result<T, DictionaryError> {
+    pub(super) fn error<T>(&self, reason: impl Into<String>) -> Result<T, DictionaryError> {
         Err(self.place.error(reason))
     }
 
-    fn warn(&mut self, place: &Place, text: String) {
+    pub(super) fn warn(&mut self, place: &Place, text: String) {
         if self.dictionary.warnings.len() < MAX_WARNINGS {
             self.dictionary.warnings.push(Warning {
                 file: place.file.clone(),
@@ -151,29 +161,39 @@ impl Compiler<'_> {
     }
 
     fn file(&mut self, path: &Path, depth: usize) -> Result<(), DictionaryError> {
-        if !self.seen.insert(path.to_path_buf()) {
+        if self.seen.contains(path) {
             return Ok(());
         }
         let file = path.display().to_string();
-        let whole = Place { file: file.clone(), line: 0 };
-        if self.seen.len() > MAX_FILES {
+        let whole = Place {
+            file: file.clone(),
+            line: 0,
+        };
+        if self.seen.len() >= MAX_FILES {
             return Err(whole.error(format!("more than {MAX_FILES} files")));
         }
         let text = (self.read)(path).map_err(|e| whole.error(e.to_string()))?;
         if text.len() > MAX_FILE_OCTETS {
             return Err(whole.error(format!("file has more than {MAX_FILE_OCTETS} octets")));
         }
+        self.seen.insert(path.to_path_buf());
         self.dictionary.files.push(path.to_path_buf());
         let mut blocks = Blocks::default();
         for (at, line) in text.lines().enumerate() {
-            self.place = Place { file: file.clone(), line: at + 1 };
+            self.place = Place {
+                file: file.clone(),
+                line: at + 1,
+            };
             let statement = parse_line(line).map_err(|reason| self.place.error(reason))?;
             if let Some(statement) = statement {
                 self.statement(statement, &mut blocks, path, depth)?;
             }
         }
         if let Some(open) = blocks.vendor {
-            self.place = Place { file, line: open.line };
+            self.place = Place {
+                file,
+                line: open.line,
+            };
             return self.error(format!("BEGIN-VENDOR {} is never closed", open.name));
         }
         if let Some((name, _)) = blocks.tlvs.last() {
@@ -191,8 +211,15 @@ impl Compiler<'_> {
         depth: usize,
     ) -> Result<(), DictionaryError> {
         match statement {
-            Statement::Include { path: target, optional } => self.include(path, target, optional, depth),
-            Statement::Vendor { name, number, format } => self.vendor(name, number, format),
+            Statement::Include {
+                path: target,
+                optional,
+            } => self.include(path, target, optional, depth),
+            Statement::Vendor {
+                name,
+                number,
+                format,
+            } => self.vendor(name, number, format),
             Statement::BeginVendor { name, parent } => self.begin_vendor(name, parent, blocks),
             Statement::EndVendor { name } => {
                 if let Some((tlv, _)) = blocks.tlvs.last() {
@@ -200,14 +227,19 @@ impl Compiler<'_> {
                 }
                 match blocks.vendor.take() {
                     Some(open) if open.name.eq_ignore_ascii_case(name) => Ok(()),
-                    Some(open) => self.error(format!("END-VENDOR {name} closes BEGIN-VENDOR {}", open.name)),
+                    Some(open) => self.error(format!(
+                        "END-VENDOR {name} closes BEGIN-VENDOR {}",
+                        open.name
+                    )),
                     None => self.error(format!("END-VENDOR {name} without BEGIN-VENDOR")),
                 }
             }
             Statement::BeginTlv { name } => {
                 let parent = self.known(name)?;
                 if parent.data_type != DataType::Tlv {
-                    return self.error(format!("BEGIN-TLV {name}: the attribute is not of type tlv"));
+                    return self.error(format!(
+                        "BEGIN-TLV {name}: the attribute is not of type tlv"
+                    ));
                 }
                 if blocks.tlvs.len() >= MAX_TLV_DEPTH {
                     return self.error(format!("TLVs nested deeper than {MAX_TLV_DEPTH}"));
@@ -221,16 +253,36 @@ impl Compiler<'_> {
                 Some((open, _)) => self.error(format!("END-TLV {name} closes BEGIN-TLV {open}")),
                 None => self.error(format!("END-TLV {name} without BEGIN-TLV")),
             },
-            Statement::Attribute { name, numbers, relative: true, data_type, flags, .. } => {
-                let Some(tlv) = blocks.last_tlv.as_deref().or(blocks.tlvs.last().map(|(_, path)| path.as_slice()))
+            Statement::Attribute {
+                name,
+                numbers,
+                relative: true,
+                data_type,
+                flags,
+                ..
+            } => {
+                let Some(tlv) = blocks
+                    .last_tlv
+                    .as_deref()
+                    .or(blocks.tlvs.last().map(|(_, path)| path.as_slice()))
                 else {
                     let place = self.place.clone();
-                    self.warn(&place, format!("{name} has a relative number but no TLV before it; skipped"));
+                    self.warn(
+                        &place,
+                        format!("{name} has a relative number but no TLV before it; skipped"),
+                    );
                     return Ok(());
                 };
                 self.attribute(name, [tlv, &numbers].concat(), data_type, flags)
             }
-            Statement::Attribute { name, numbers, relative: false, data_type, flags, vendor } => {
+            Statement::Attribute {
+                name,
+                numbers,
+                relative: false,
+                data_type,
+                flags,
+                vendor,
+            } => {
                 let mut path = match (blocks.tlvs.last(), &blocks.vendor, vendor) {
                     (_, Some(_), Some(word)) => {
                         return self.error(format!("unknown flag \"{word}\""));
@@ -240,7 +292,10 @@ impl Compiler<'_> {
                     (None, None, None) => Vec::new(),
                     (_, None, Some(word)) => match self.dictionary.vendor(word) {
                         Some(vendor) => vec![26, vendor.number],
-                        None => return self.error(format!("\"{word}\" is neither a flag nor a vendor")),
+                        None => {
+                            return self
+                                .error(format!("\"{word}\" is neither a flag nor a vendor"));
+                        }
                     },
                 };
                 path.extend(numbers);
@@ -249,10 +304,15 @@ impl Compiler<'_> {
                 }
                 self.attribute(name, path, data_type, flags)
             }
-            Statement::Value { attribute, name, number } => self.value_line(attribute, name, number),
+            Statement::Value {
+                attribute,
+                name,
+                number,
+            } => self.value_line(attribute, name, number),
             Statement::ValueAlias { attribute, source } => {
                 let place = self.place.clone();
-                self.later_shares.push((attribute.to_owned(), source.to_owned(), place));
+                self.later_shares
+                    .push((attribute.to_owned(), source.to_owned(), place));
                 Ok(())
             }
             Statement::Alias { name, target } => {
@@ -260,12 +320,16 @@ impl Compiler<'_> {
                     return self.error(format!("more than {MAX_ATTRIBUTES} aliases"));
                 }
                 let place = self.place.clone();
-                self.later_aliases.push((name.to_owned(), target.to_owned(), place));
+                self.later_aliases
+                    .push((name.to_owned(), target.to_owned(), place));
                 Ok(())
             }
             Statement::Unknown { keyword } => {
                 let place = self.place.clone();
-                self.warn(&place, format!("keyword \"{keyword}\" is not known; the line is skipped"));
+                self.warn(
+                    &place,
+                    format!("keyword \"{keyword}\" is not known; the line is skipped"),
+                );
                 Ok(())
             }
         }
@@ -296,10 +360,19 @@ impl Compiler<'_> {
         }
     }
 
-    fn vendor(&mut self, name: &str, number: u32, format: Option<VendorFormat>) -> Result<(), DictionaryError> {
+    fn vendor(
+        &mut self,
+        name: &str,
+        number: u32,
+        format: Option<VendorFormat>,
+    ) -> Result<(), DictionaryError> {
         let lower = name.to_ascii_lowercase();
         let format = format.unwrap_or(VendorFormat::of_vendor(number));
-        let vendor = Vendor { name: name.to_owned(), number, format };
+        let vendor = Vendor {
+            name: name.to_owned(),
+            number,
+            format,
+        };
         let d = &mut self.dictionary;
         let at = match d.vendor_by_name.get(&lower).copied() {
             Some(at) => {
@@ -307,7 +380,10 @@ impl Compiler<'_> {
                     return self.error("vendor table is inconsistent");
                 };
                 if known.number != number && self.own_vendors.contains(&lower) {
-                    let reason = format!("vendor {name} has the numbers {} and {number}", known.number);
+                    let reason = format!(
+                        "vendor {name} has the numbers {} and {number}",
+                        known.number
+                    );
                     return self.error(reason);
                 }
                 *known = vendor;
@@ -334,11 +410,16 @@ impl Compiler<'_> {
         blocks: &mut Blocks,
     ) -> Result<(), DictionaryError> {
         if let Some(open) = &blocks.vendor {
-            return self.error(format!("BEGIN-VENDOR {name} inside BEGIN-VENDOR {}", open.name));
+            return self.error(format!(
+                "BEGIN-VENDOR {name} inside BEGIN-VENDOR {}",
+                open.name
+            ));
         }
         let Some(vendor) = self.dictionary.vendor(name) else {
             let names = self.dictionary.vendors.iter().map(|v| v.name.as_str());
-            let hint = nearest(name, names).map(|n| format!("; did you mean \"{n}\"?")).unwrap_or_default();
+            let hint = nearest(name, names)
+                .map(|n| format!("; did you mean \"{n}\"?"))
+                .unwrap_or_default();
             return self.error(format!("vendor \"{name}\" is not defined{hint}"));
         };
         let number = vendor.number;
@@ -354,16 +435,22 @@ impl Compiler<'_> {
                 prefix
             }
         };
-        blocks.vendor = Some(OpenVendor { name: name.to_owned(), prefix, line: self.place.line });
+        blocks.vendor = Some(OpenVendor {
+            name: name.to_owned(),
+            prefix,
+            line: self.place.line,
+        });
         Ok(())
     }
 
     /// The attribute of this name, or the error that there is none.
-    fn known(&self, name: &str) -> Result<&Attribute, DictionaryError> {
-        self.dictionary.attribute(name).ok_or_else(|| self.place.error(self.unknown_attribute(name)))
+    pub(super) fn known(&self, name: &str) -> Result<&Attribute, DictionaryError> {
+        self.dictionary
+            .attribute(name)
+            .ok_or_else(|| self.place.error(self.unknown_attribute(name)))
     }
 
-    fn unknown_attribute(&self, name: &str) -> String {
+    pub(super) fn unknown_attribute(&self, name: &str) -> String {
         match self.dictionary.nearest_name(name) {
             Some(near) => format!("attribute \"{name}\" is not defined; did you mean \"{near}\"?"),
             None => format!("attribute \"{name}\" is not defined"),
@@ -386,7 +473,10 @@ impl Compiler<'_> {
         let d = &mut self.dictionary;
         let mut values = Values::default();
         // A name found may be an alias: then this definition is a new attribute.
-        let found = d.by_name.get(&lower).and_then(|at| Some((*at, d.attributes.get(*at)?)));
+        let found = d
+            .by_name
+            .get(&lower)
+            .and_then(|at| Some((*at, d.attributes.get(*at)?)));
         let at = match found.filter(|(_, known)| known.name.eq_ignore_ascii_case(name)) {
             Some((at, known)) => {
                 if known.path != path {
@@ -409,8 +499,7 @@ impl Compiler<'_> {
             }
             None => d.attributes.len(),
         };
-        let attribute =
-            Attribute {
+        let attribute = Attribute {
             name: name.to_owned(),
             path: path.clone(),
             data_type,
@@ -434,255 +523,6 @@ impl Compiler<'_> {
         self.own_names.insert(lower);
         Ok(())
     }
-
-    /// Finds what carries an attribute of this path, and checks that it can.
-    fn locate(
-        &self,
-        path: &[u32],
-        data_type: DataType,
-        flags: &mut Flags,
-    ) -> Result<(Carrier, Vec<u8>), DictionaryError> {
-        use DataType as T;
-        let octet = |number: u32| {
-            u8::try_from(number)
-                .ok()
-                .filter(|n| *n != 0)
-                .ok_or_else(|| self.place.error(format!("number {number} is not within 1 to 255")))
-        };
-        let top_only = |what: &str| self.error(format!("type {what} is not possible here"));
-        match path {
-            [] => self.error("attribute has no number"),
-            [number] => {
-                let number = *number;
-                if flags.internal && number <= 255 {
-                    return self.error("virtual is for numbers above 255 only");
-                }
-                if matches!(data_type, T::Evs) {
-                    return top_only("evs");
-                }
-                match u8::try_from(number) {
-                    Ok(0) => self.error("number 0 is not an attribute"),
-                    Ok(kind) => Ok((Carrier::Standard { kind }, Vec::new())),
-                    Err(_) => {
-                        flags.internal = true;
-                        Ok((Carrier::Internal, Vec::new()))
-                    }
-                }
-            }
-            [26, vendor, kind] => {
-                if *vendor == 0 || *vendor > 0x00ff_ffff {
-                    return self.error(format!("vendor number {vendor} is not within 1 to 16777215"));
-                }
-                let format = self.dictionary.vendor_format(*vendor);
-                if *kind > format.greatest_kind() {
-                    return self.error(format!(
-                        "number {kind} does not fit the {} octet type of the vendor",
-                        format.type_octets
-                    ));
-                }
-                match data_type {
-                    T::Tlv if (format.type_octets, format.length_octets) != (1, 1) => {
-                        self.error("tlv needs a vendor of format 1,1")
-                    }
-                    T::Extended | T::LongExtended | T::Evs | T::Vsa => {
-                        self.error("extended types are not possible inside a vendor")
-                    }
-                    _ => Ok((Carrier::Vendor { vendor: *vendor, format, kind: *kind }, Vec::new())),
-                }
-            }
-            [26, _] => self.error("number 26 needs a vendor and an attribute number"),
-            [parents @ .., number] => {
-                let parent = self.dictionary.attribute_at(parents);
-                match (parent.map(|p| (p.data_type, p.carrier)), parents) {
-                    (Some((T::Tlv, carrier)), _) => {
-                        let mut inner = parent.map(|p| p.inner.clone()).unwrap_or_default();
-                        inner.push(octet(*number)?);
-                        if inner.len() > MAX_TLV_DEPTH {
-                            return self.error(format!("TLVs nested deeper than {MAX_TLV_DEPTH}"));
-                        }
-                        if !matches!(carrier, Carrier::Vendor { .. } | Carrier::Standard { .. } | Carrier::Internal) {
-                            self.check_extended_child(flags)?;
-                        }
-                        if data_type.is_container() && data_type != T::Tlv {
-                            return self.error("a TLV cannot hold this type");
-                        }
-                        Ok((carrier, inner))
-                    }
-                    (Some((T::Extended | T::LongExtended, Carrier::Standard { kind })), _) => {
-                        self.check_extended_child(flags)?;
-                        let long = parent.is_some_and(|p| p.data_type == T::LongExtended);
-                        if matches!(data_type, T::Extended | T::LongExtended | T::Vsa) {
-                            return self.error("an extended attribute cannot hold this type");
-                        }
-                        Ok((Carrier::Extended { kind, sub: octet(*number)?, long }, Vec::new()))
-                    }
-                    (None, [evs @ .., vendor]) => match self.dictionary.attribute_at(evs) {
-                        Some(Attribute {
-                            data_type: T::Evs,
-                            carrier: Carrier::Extended { kind, sub, long },
-                            ..
-                        }) => {
-                            self.check_extended_child(flags)?;
-                            if data_type.is_container() && data_type != T::Tlv {
-                                return self.error("an extended vendor attribute cannot hold this type");
-                            }
-                            Ok((
-                                Carrier::ExtendedVendor {
-                                    kind: *kind,
-                                    sub: *sub,
-                                    vendor: *vendor,
-                                    vendor_kind: octet(*number)?,
-                                    long: *long,
-                                },
-                                Vec::new(),
-                            ))
-                        }
-                        _ => self.error(format!("there is no attribute {} to hold this one", dotted(parents))),
-                    },
-                    _ => self.error(format!(
-                        "attribute {} cannot hold others; it would need type tlv or extended",
-                        dotted(parents)
-                    )),
-                }
-            }
-        }
-    }
-
-    fn check_extended_child(&self, flags: &Flags) -> Result<(), DictionaryError> {
-        if flags.tagged || flags.encryption != Encryption::None {
-            return self.error("has_tag and encrypt are not possible inside extended attributes");
-        }
-        Ok(())
-    }
-
-    fn value_line(&mut self, attribute: &str, name: &str, number: u64) -> Result<(), DictionaryError> {
-        self.value_count += 1;
-        if self.value_count > MAX_VALUES {
-            return self.error(format!("more than {MAX_VALUES} values"));
-        }
-        let Some(at) = self.dictionary.by_name.get(&attribute.to_ascii_lowercase()).copied() else {
-            self.later_values.push(LaterValue {
-                attribute: attribute.to_owned(),
-                name: name.to_owned(),
-                number,
-                place: self.place.clone(),
-            });
-            return Ok(());
-        };
-        self.value(at, name, number, true)
-    }
-
-    /// Adds a named value. `shown` names replace older ones of the same number.
-    fn value(&mut self, at: usize, name: &str, number: u64, shown: bool) -> Result<(), DictionaryError> {
-        let Some(attribute) = self.dictionary.attributes.get_mut(at) else {
-            return self.error("attribute table is inconsistent");
-        };
-        let (data_type, holder) = (attribute.data_type, attribute.name.clone());
-        if !data_type.is_number() {
-            return self.error(format!("{holder} has no numbers for values, its type is {data_type:?}"));
-        }
-        if number > data_type.greatest() {
-            return self.error(format!("value {number} is too large for {holder}"));
-        }
-        let lower = name.to_ascii_lowercase();
-        let own = self.own_values.entry(at).or_default();
-        if let Some((_, known)) = attribute.values.by_name.get(&lower)
-            && *known != number
-        {
-            let known = *known;
-            if own.contains(&lower) {
-                return self.error(format!("value {name} of {holder} is {known} and {number}"));
-            }
-            // Redefined over the base: the number must not keep a name that moved.
-            if attribute.values.by_number.get(&known).is_some_and(|n| n.eq_ignore_ascii_case(name)) {
-                attribute.values.by_number.remove(&known);
-            }
-        }
-        own.insert(lower.clone());
-        attribute.values.by_name.insert(lower, (name.to_owned(), number));
-        if shown {
-            attribute.values.by_number.insert(number, name.to_owned());
-        } else {
-            attribute.values.by_number.entry(number).or_insert_with(|| name.to_owned());
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Dictionary, DictionaryError> {
-        for later in std::mem::take(&mut self.later_values) {
-            self.place = later.place;
-            let Some(at) = self.dictionary.by_name.get(&later.attribute.to_ascii_lowercase()).copied() else {
-                return self.error(self.unknown_attribute(&later.attribute));
-            };
-            // Written before its attribute it is an older name: understood, not shown.
-            self.value(at, &later.name, later.number, false)?;
-        }
-        for (attribute, source, place) in std::mem::take(&mut self.later_shares) {
-            self.place = place;
-            self.share_values(&attribute, &source)?;
-        }
-        for (name, target, place) in std::mem::take(&mut self.later_aliases) {
-            self.alias(&name, &target, &place)?;
-        }
-        // A vendor's format may be stated after its attributes, or restated.
-        let formats: HashMap<u32, VendorFormat> =
-            self.dictionary.vendors.iter().map(|v| (v.number, v.format)).collect();
-        for attribute in &mut self.dictionary.attributes {
-            if let Carrier::Vendor { vendor, format, .. } = &mut attribute.carrier
-                && let Some(stated) = formats.get(vendor)
-            {
-                *format = *stated;
-            }
-        }
-        Ok(self.dictionary)
-    }
-
-    fn share_values(&mut self, attribute: &str, source: &str) -> Result<(), DictionaryError> {
-        let (from, to) = (self.known(source)?, self.known(attribute)?);
-        if from.data_type != to.data_type {
-            return self.error(format!("{attribute} and {source} are of different types"));
-        }
-        if !to.values.is_empty() {
-            return self.error(format!("{attribute} has values of its own"));
-        }
-        if from.values.is_empty() {
-            return self.error(format!("{source} has no values of its own to share"));
-        }
-        let values = from.values.clone();
-        let at = self.dictionary.by_name.get(&attribute.to_ascii_lowercase()).copied();
-        if let Some(slot) = at.and_then(|at| self.dictionary.attributes.get_mut(at)) {
-            slot.values = values;
-        }
-        Ok(())
-    }
-
-    /// Adds a second name. A target that is not there is only warned about: alias
-    /// files name whole trees, of which a site may load a part.
-    fn alias(&mut self, name: &str, target: &str, place: &Place) -> Result<(), DictionaryError> {
-        let names = &self.dictionary.by_name;
-        let lower = target.to_ascii_lowercase();
-        let parts: Vec<&str> = lower.split('.').collect();
-        let at = names.get(&lower).or_else(|| match parts.as_slice() {
-            // Vendor-Specific.Cisco.AVPair is Cisco-AVPair here.
-            [.., vendor, last] => names.get(&format!("{vendor}-{last}")).or_else(|| names.get(*last)),
-            _ => None,
-        });
-        let Some(at) = at.copied() else {
-            self.warn(place, format!("ALIAS {name}: {}", self.unknown_attribute(target)));
-            return Ok(());
-        };
-        let key = name.to_ascii_lowercase();
-        match self.dictionary.by_name.get(&key) {
-            Some(known) if *known != at && self.own_names.contains(&key) => {
-                return Err(place.error(format!("ALIAS {name}: the name is taken")));
-            }
-            Some(_) => {}
-            None => {
-                self.dictionary.by_name.insert(key, at);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A path as people write it.
@@ -697,7 +537,9 @@ fn normal(path: &Path) -> PathBuf {
     for component in path.components() {
         match component {
             Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+            Component::ParentDir
+                if matches!(out.components().next_back(), Some(Component::Normal(_))) =>
+            {
                 out.pop();
             }
             other => out.push(other),

@@ -1,8 +1,9 @@
 //! Dates as text: seconds since 1970 in UTC, 32 bits unsigned, so until 2106.
 
 const SECONDS_PER_DAY: i64 = 86_400;
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 
 /// `2026-01-31T23:59:59Z`.
 pub fn format(seconds: u32) -> String {
@@ -20,7 +21,10 @@ pub fn parse(text: &str) -> Option<u32> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }
-    let mut words = text.split(|c: char| c == 'T' && text.starts_with(|c: char| c.is_ascii_digit()) || c == ' ' || c == ',')
+    let mut words = text
+        .split(|c: char| {
+            c == 'T' && text.starts_with(|c: char| c.is_ascii_digit()) || c == ' ' || c == ','
+        })
         .filter(|word| !word.is_empty())
         .peekable();
     let first = words.next()?;
@@ -102,7 +106,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }

@@ -51,7 +51,10 @@ fn roots(dir: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         // Editors leave hidden files and copies; they are no dictionaries.
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if path.is_file() && !name.starts_with('.') && !name.ends_with('~') {
             files.push(path);
         }
@@ -70,7 +73,8 @@ fn read_file(path: &Path) -> io::Result<String> {
     let file = fs::File::open(path)?;
     refuse_world_writable(&file)?;
     let mut octets = Vec::new();
-    file.take(MAX_FILE_OCTETS as u64 + 1).read_to_end(&mut octets)?;
+    file.take(MAX_FILE_OCTETS as u64 + 1)
+        .read_to_end(&mut octets)?;
     Ok(String::from_utf8_lossy(&octets).into_owned())
 }
 
@@ -127,4 +131,104 @@ pub fn debian_dictionaries_load_whole(dir: &Path) -> Result<TreeCounts, Dictiona
         values: attributes.iter().map(|a| a.values().len()).sum(),
         vendors: dictionary.vendors().len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that is removed when the test ends.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn with(name: &str, files: &[(&str, &[u8])]) -> Folder {
+            let dir =
+                std::env::temp_dir().join(format!("radius-wire-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).expect("folder");
+            for (file, text) in files {
+                fs::write(dir.join(file), text).expect("file");
+            }
+            Folder(dir)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(dictionary: &Dictionary) -> Vec<&str> {
+        dictionary.attributes().iter().map(|a| a.name()).collect()
+    }
+
+    #[test]
+    fn a_folder_starts_at_its_root_file() {
+        let folder = Folder::with(
+            "root",
+            &[
+                (
+                    "dictionary",
+                    b"$INCLUDE b # caf\xe9\nATTRIBUTE A 1 string\n",
+                ),
+                ("b", b"ATTRIBUTE B 2 string\r\n"),
+                ("c", b"nonsense that is never read"),
+            ],
+        );
+        let dictionary = Dictionary::load_dir(&folder.0).expect("loads");
+        assert_eq!(names(&dictionary), ["B", "A"]);
+        assert_eq!(
+            debian_dictionaries_load_whole(&folder.0),
+            Ok(TreeCounts {
+                files: 2,
+                attributes: 2,
+                vendor_attributes: 0,
+                values: 0,
+                vendors: 0
+            })
+        );
+    }
+
+    #[test]
+    fn a_folder_without_root_file_is_read_in_the_order_of_names() {
+        let folder = Folder::with(
+            "flat",
+            &[
+                ("2", b"ATTRIBUTE Late 1 string"),
+                ("1", b"ATTRIBUTE Early 1 string"),
+                (".hidden", b"ATTRIBUTE"),
+                ("1~", b"ATTRIBUTE"),
+            ],
+        );
+        let dictionary = Dictionary::load_dir(&folder.0).expect("loads");
+        assert_eq!(names(&dictionary), ["Early", "Late"]);
+        let over = Dictionary::builtin()
+            .extended_by_dir(&folder.0)
+            .expect("loads");
+        assert_eq!(over.standard(1).map(|a| a.name()), Some("Late"));
+        assert!(over.attribute("User-Password").is_some());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_trusted_or_found_is_refused() {
+        let folder = Folder::with(
+            "bad",
+            &[("dictionary", b"ATTRIBUTE A 1 string\nodd line\n")],
+        );
+        let error = debian_dictionaries_load_whole(&folder.0).expect_err("a warning is a fault");
+        assert_eq!(error.line, 2);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let file = folder.0.join(ROOT_FILE);
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("mode");
+            let error = Dictionary::load_dir(&folder.0).expect_err("writable by everybody");
+            assert!(
+                error.to_string().contains("writable by everybody"),
+                "{error}"
+            );
+        }
+        let error = Dictionary::load_dir(&folder.0.join("nowhere")).expect_err("no folder");
+        assert!(error.file.ends_with("nowhere"), "{error}");
+    }
 }

@@ -1,12 +1,14 @@
 //! Attribute dictionaries: names, numbers, types and named values.
 //!
 //! How to read it: `types.rs` and `statement.rs` are the grammar of one line,
-//! `compile.rs` gives lines their meaning, `table.rs` is the result. `text.rs` turns
-//! text into octets and back, `wire.rs` puts octets into attributes. The grammar is the
-//! one FreeRADIUS 3 reads, with the newer type words and flags understood too.
-//!
-//! The first four files are compiled into the build script as well, which writes the
+//! `compile.rs` (with `locate.rs` and `finish.rs`) gives lines their meaning, `table.rs`
+//! is the result. These six are compiled into the build script as well, which writes the
 //! typed constants of [`crate::attrs`] from the same text: the grammar exists once.
+//! `text.rs` turns text into octets and back, `wire.rs` puts octets into attributes,
+//! `nameless.rs` names what no dictionary names.
+//!
+//! The grammar is the one FreeRADIUS 3 reads, with the newer type words and flags
+//! understood too.
 //!
 //! What it must never do: guess. A line that makes no sense is an error with its place;
 //! only a keyword of another grammar is skipped, with a warning.
@@ -14,7 +16,9 @@
 mod builtin;
 mod compile;
 mod date;
+mod finish;
 mod load;
+mod locate;
 mod nameless;
 mod statement;
 mod table;

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::statement::MAX_OID_NUMBERS;
 use super::compile::{MAX_TLV_DEPTH, dotted};
+use super::statement::MAX_OID_NUMBERS;
 use super::table::{Attribute, Carrier, Dictionary};
 use super::types::DataType;
 
@@ -33,11 +33,23 @@ impl Dictionary {
     pub(crate) fn nameless(&self, path: &[u32]) -> Option<Attribute> {
         let octet = |number: u32| u8::try_from(number).ok().filter(|n| *n != 0);
         let (carrier, inner) = match path {
-            [number] => (Carrier::Standard { kind: octet(*number)? }, Vec::new()),
+            [number] => (
+                Carrier::Standard {
+                    kind: octet(*number)?,
+                },
+                Vec::new(),
+            ),
             [26, vendor, kind] => {
                 let format = self.vendor_format(*vendor);
                 let fits = *kind <= format.greatest_kind() && (1..=0x00ff_ffff).contains(vendor);
-                (fits.then_some(Carrier::Vendor { vendor: *vendor, format, kind: *kind })?, Vec::new())
+                (
+                    fits.then_some(Carrier::Vendor {
+                        vendor: *vendor,
+                        format,
+                        kind: *kind,
+                    })?,
+                    Vec::new(),
+                )
             }
             [parents @ .., number] => {
                 let number = octet(*number)?;
@@ -46,29 +58,51 @@ impl Dictionary {
                         (DataType::Tlv, carrier) if parent.inner().len() < MAX_TLV_DEPTH => {
                             (carrier, [parent.inner(), &[number]].concat())
                         }
-                        (DataType::Extended, Carrier::Standard { kind }) => {
-                            (Carrier::Extended { kind, sub: number, long: false }, Vec::new())
-                        }
-                        (DataType::LongExtended, Carrier::Standard { kind }) => {
-                            (Carrier::Extended { kind, sub: number, long: true }, Vec::new())
-                        }
+                        (DataType::Extended, Carrier::Standard { kind }) => (
+                            Carrier::Extended {
+                                kind,
+                                sub: number,
+                                long: false,
+                            },
+                            Vec::new(),
+                        ),
+                        (DataType::LongExtended, Carrier::Standard { kind }) => (
+                            Carrier::Extended {
+                                kind,
+                                sub: number,
+                                long: true,
+                            },
+                            Vec::new(),
+                        ),
                         _ => return None,
                     },
                     None => {
                         let (vendor, evs) = parents.split_last()?;
-                        let parent = self.attribute_at(evs).filter(|p| p.data_type() == DataType::Evs)?;
+                        let parent = self
+                            .attribute_at(evs)
+                            .filter(|p| p.data_type() == DataType::Evs)?;
                         let Carrier::Extended { kind, sub, long } = parent.carrier() else {
                             return None;
                         };
-                        let carrier =
-                            Carrier::ExtendedVendor { kind, sub, vendor: *vendor, vendor_kind: number, long };
+                        let carrier = Carrier::ExtendedVendor {
+                            kind,
+                            sub,
+                            vendor: *vendor,
+                            vendor_kind: number,
+                            long,
+                        };
                         (carrier, Vec::new())
                     }
                 }
             }
             [] => return None,
         };
-        Some(Attribute::nameless(name_of(path), path.to_vec(), carrier, inner))
+        Some(Attribute::nameless(
+            name_of(path),
+            path.to_vec(),
+            carrier,
+            inner,
+        ))
     }
 }
 

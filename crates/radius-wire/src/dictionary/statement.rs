@@ -18,9 +18,16 @@ pub enum Statement<'a> {
     /// Read another file here; a missing `optional` file is no error.
     Include { path: &'a str, optional: bool },
     /// A vendor and its private enterprise number.
-    Vendor { name: &'a str, number: u32, format: Option<VendorFormat> },
+    Vendor {
+        name: &'a str,
+        number: u32,
+        format: Option<VendorFormat>,
+    },
     /// Following attributes belong to the vendor, inside `parent` if given.
-    BeginVendor { name: &'a str, parent: Option<&'a str> },
+    BeginVendor {
+        name: &'a str,
+        parent: Option<&'a str>,
+    },
     /// Closes the vendor block.
     EndVendor { name: &'a str },
     /// Following attributes are children of this one.
@@ -38,7 +45,11 @@ pub enum Statement<'a> {
         vendor: Option<&'a str>,
     },
     /// A named value of an attribute.
-    Value { attribute: &'a str, name: &'a str, number: u64 },
+    Value {
+        attribute: &'a str,
+        name: &'a str,
+        number: u64,
+    },
     /// `attribute` shares the named values of `source`.
     ValueAlias { attribute: &'a str, source: &'a str },
     /// A second name of an attribute.
@@ -51,7 +62,10 @@ pub enum Statement<'a> {
 /// without file and line number.
 pub fn parse_line(line: &str) -> Result<Option<Statement<'_>>, String> {
     if line.len() > MAX_LINE_OCTETS {
-        return Err(format!("line has {} octets, more than {MAX_LINE_OCTETS}", line.len()));
+        return Err(format!(
+            "line has {} octets, more than {MAX_LINE_OCTETS}",
+            line.len()
+        ));
     }
     let text = line.split('#').next().unwrap_or("");
     let tokens: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -59,21 +73,40 @@ pub fn parse_line(line: &str) -> Result<Option<Statement<'_>>, String> {
         return Ok(None);
     };
     let statement = match keyword.to_ascii_uppercase().as_str() {
-        "$INCLUDE" => Statement::Include { path: one(keyword, rest)?, optional: false },
-        "$INCLUDE-" | "$-INCLUDE" => Statement::Include { path: one(keyword, rest)?, optional: true },
+        "$INCLUDE" => Statement::Include {
+            path: one(keyword, rest)?,
+            optional: false,
+        },
+        "$INCLUDE-" | "$-INCLUDE" => Statement::Include {
+            path: one(keyword, rest)?,
+            optional: true,
+        },
         "VENDOR" => vendor(rest)?,
         "BEGIN-VENDOR" => begin_vendor(rest)?,
-        "END-VENDOR" => Statement::EndVendor { name: one(keyword, rest)? },
-        "BEGIN-TLV" => Statement::BeginTlv { name: one(keyword, rest)? },
-        "END-TLV" => Statement::EndTlv { name: one(keyword, rest)? },
+        "END-VENDOR" => Statement::EndVendor {
+            name: one(keyword, rest)?,
+        },
+        "BEGIN-TLV" => Statement::BeginTlv {
+            name: one(keyword, rest)?,
+        },
+        "END-TLV" => Statement::EndTlv {
+            name: one(keyword, rest)?,
+        },
         // The newer grammar's words for the same blocks; BEGIN PROTOCOL is not one.
-        "BEGIN" if rest.len() == 1 => Statement::BeginTlv { name: one(keyword, rest)? },
-        "END" if rest.len() == 1 => Statement::EndTlv { name: one(keyword, rest)? },
+        "BEGIN" if rest.len() == 1 => Statement::BeginTlv {
+            name: one(keyword, rest)?,
+        },
+        "END" if rest.len() == 1 => Statement::EndTlv {
+            name: one(keyword, rest)?,
+        },
         "ATTRIBUTE" => attribute(rest)?,
         "VALUE" => value(rest)?,
         "VALUE-ALIAS" => {
             let [attribute, source] = rest else {
-                return Err("VALUE-ALIAS needs an attribute and the attribute whose values it shares".into());
+                return Err(
+                    "VALUE-ALIAS needs an attribute and the attribute whose values it shares"
+                        .into(),
+                );
             };
             Statement::ValueAlias { attribute, source }
         }
@@ -101,9 +134,9 @@ fn vendor<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
     let (name, number, format) = match rest {
         [name, number] => (*name, *number, None),
         [name, number, format] => {
-            let word = format
-                .strip_prefix("format=")
-                .ok_or_else(|| format!("expected format=T,L after the vendor number, found \"{format}\""))?;
+            let word = format.strip_prefix("format=").ok_or_else(|| {
+                format!("expected format=T,L after the vendor number, found \"{format}\"")
+            })?;
             let format = VendorFormat::from_word(word)
                 .ok_or_else(|| format!("vendor format \"{word}\" is none of T,L or 1,1,c with T 1, 2 or 4 and L 0, 1 or 2"))?;
             (*name, *number, Some(format))
@@ -113,9 +146,15 @@ fn vendor<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
     check_name(name)?;
     let number = small_number(number)?;
     if number == 0 || number > 0x00ff_ffff {
-        return Err(format!("vendor number {number} is not within 1 to 16777215"));
+        return Err(format!(
+            "vendor number {number} is not within 1 to 16777215"
+        ));
     }
-    Ok(Statement::Vendor { name, number, format })
+    Ok(Statement::Vendor {
+        name,
+        number,
+        format,
+    })
 }
 
 fn begin_vendor<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
@@ -125,8 +164,15 @@ fn begin_vendor<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
             let parent = option
                 .strip_prefix("format=")
                 .or_else(|| option.strip_prefix("parent="))
-                .ok_or_else(|| format!("expected format= or parent= after BEGIN-VENDOR {name}, found \"{option}\""))?;
-            Ok(Statement::BeginVendor { name, parent: Some(parent) })
+                .ok_or_else(|| {
+                    format!(
+                        "expected format= or parent= after BEGIN-VENDOR {name}, found \"{option}\""
+                    )
+                })?;
+            Ok(Statement::BeginVendor {
+                name,
+                parent: Some(parent),
+            })
         }
         _ => Err("BEGIN-VENDOR needs the name of a vendor".into()),
     }
@@ -137,24 +183,37 @@ fn attribute<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
         return Err("ATTRIBUTE needs a name, a number and a type".into());
     };
     check_name(name)?;
-    let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
+    let starts = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|p| p.eq_ignore_ascii_case(prefix))
+    };
     if starts("Attr-") || (starts("Vendor-") && name.to_ascii_lowercase().contains("-attr-")) {
-        return Err(format!("the name \"{name}\" is reserved for attributes without a name"));
+        return Err(format!(
+            "the name \"{name}\" is reserved for attributes without a name"
+        ));
     }
     let (oid, relative) = match oid.strip_prefix('.') {
         Some(rest) => (rest, true),
         None => (*oid, false),
     };
-    let numbers = oid.split('.').map(small_number).collect::<Result<Vec<u32>, String>>()?;
+    let numbers = oid
+        .split('.')
+        .map(small_number)
+        .collect::<Result<Vec<u32>, String>>()?;
     if numbers.len() > MAX_OID_NUMBERS {
-        return Err(format!("attribute number {oid} is nested deeper than {MAX_OID_NUMBERS}"));
+        return Err(format!(
+            "attribute number {oid} is nested deeper than {MAX_OID_NUMBERS}"
+        ));
     }
     let mut data_type = DataType::from_word(word).ok_or_else(|| unknown_type(word))?;
     let mut flags = Flags::default();
     let mut vendor = None;
     // Some files put spaces after the commas, or flags apart: both are taken.
-    let words: Vec<&str> =
-        flag_words.iter().flat_map(|token| token.split(',')).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> = flag_words
+        .iter()
+        .flat_map(|token| token.split(','))
+        .filter(|w| !w.is_empty())
+        .collect();
     for flag in &words {
         if !read_flag(flag, &mut flags, &mut data_type)? {
             if words.len() == 1 {
@@ -165,7 +224,14 @@ fn attribute<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
         }
     }
     check_flags(&flags, data_type)?;
-    Ok(Statement::Attribute { name, numbers, relative, data_type, flags, vendor })
+    Ok(Statement::Attribute {
+        name,
+        numbers,
+        relative,
+        data_type,
+        flags,
+        vendor,
+    })
 }
 
 /// Applies one flag; `false` when the word is no flag.
@@ -224,7 +290,9 @@ fn check_flags(flags: &Flags, data_type: DataType) -> Result<(), String> {
             T::Ipv4 | T::Ipv6 | T::Byte | T::Short | T::Integer | T::Date | T::Text
         )
     {
-        return Err("array is for ipaddr, ipv6addr, byte, short, integer, date and string only".into());
+        return Err(
+            "array is for ipaddr, ipv6addr, byte, short, integer, date and string only".into(),
+        );
     }
     Ok(())
 }
@@ -234,18 +302,32 @@ fn value<'a>(rest: &[&'a str]) -> Result<Statement<'a>, String> {
         return Err("VALUE needs an attribute, a name and a number".into());
     };
     if name.len() > MAX_NAME_OCTETS {
-        return Err(format!("name of {} octets, more than {MAX_NAME_OCTETS}", name.len()));
+        return Err(format!(
+            "name of {} octets, more than {MAX_NAME_OCTETS}",
+            name.len()
+        ));
     }
-    Ok(Statement::Value { attribute, name, number: big_number(number)? })
+    Ok(Statement::Value {
+        attribute,
+        name,
+        number: big_number(number)?,
+    })
 }
 
 fn check_name(name: &str) -> Result<(), String> {
     if name.len() > MAX_NAME_OCTETS {
-        return Err(format!("name of {} octets, more than {MAX_NAME_OCTETS}", name.len()));
+        return Err(format!(
+            "name of {} octets, more than {MAX_NAME_OCTETS}",
+            name.len()
+        ));
     }
-    let odd = name.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_/.".contains(*c)));
+    let odd = name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || "-_/.".contains(*c)));
     match odd {
-        Some(odd) => Err(format!("the name \"{name}\" has the character {odd:?}; letters, digits and -_/. are allowed")),
+        Some(odd) => Err(format!(
+            "the name \"{name}\" has the character {odd:?}; letters, digits and -_/. are allowed"
+        )),
         None => Ok(()),
     }
 }
@@ -269,9 +351,28 @@ fn big_number(word: &str) -> Result<u64, String> {
 
 fn unknown_type(word: &str) -> String {
     const WORDS: [&str; 22] = [
-        "string", "octets", "ipaddr", "ipv6addr", "ipv6prefix", "ipv4prefix", "ifid", "ether", "date",
-        "integer", "byte", "short", "signed", "integer64", "bool", "abinary", "combo-ip", "tlv",
-        "extended", "long-extended", "evs", "vsa",
+        "string",
+        "octets",
+        "ipaddr",
+        "ipv6addr",
+        "ipv6prefix",
+        "ipv4prefix",
+        "ifid",
+        "ether",
+        "date",
+        "integer",
+        "byte",
+        "short",
+        "signed",
+        "integer64",
+        "bool",
+        "abinary",
+        "combo-ip",
+        "tlv",
+        "extended",
+        "long-extended",
+        "evs",
+        "vsa",
     ];
     match super::table::nearest(word, WORDS.into_iter()) {
         Some(near) => format!("unknown type \"{word}\"; did you mean \"{near}\"?"),
@@ -288,42 +389,92 @@ mod tests {
         let check = |line: &str, expect: Statement<'_>| {
             assert_eq!(parse_line(line), Ok(Some(expect)), "{line}");
         };
-        check("$include dictionary.x # why", Statement::Include { path: "dictionary.x", optional: false });
-        check("$INCLUDE- a", Statement::Include { path: "a", optional: true });
-        check("VENDOR Lucent 4846 format=2,1", Statement::Vendor {
-            name: "Lucent",
-            number: 4846,
-            format: VendorFormat::from_word("2,1"),
-        });
-        check("begin-vendor X parent=Y", Statement::BeginVendor { name: "X", parent: Some("Y") });
-        check("ATTRIBUTE A-B 0x1.2 octets[3]", Statement::Attribute {
-            name: "A-B",
-            numbers: vec![1, 2],
-            relative: false,
-            data_type: DataType::FixedOctets(3),
-            flags: Flags::default(),
-            vendor: None,
-        });
-        check("ATTRIBUTE T 69 string has_tag, encrypt=Tunnel-Password", Statement::Attribute {
-            name: "T",
-            numbers: vec![69],
-            relative: false,
-            data_type: DataType::Text,
-            flags: Flags { tagged: true, encryption: Encryption::Salted, ..Flags::default() },
-            vendor: None,
-        });
-        check("ATTRIBUTE Old 1 string Cisco", Statement::Attribute {
-            name: "Old",
-            numbers: vec![1],
-            relative: false,
-            data_type: DataType::Text,
-            flags: Flags::default(),
-            vendor: Some("Cisco"),
-        });
-        check("VALUE A T1,E1 0x10", Statement::Value { attribute: "A", name: "T1,E1", number: 16 });
-        check("ALIAS A B.C", Statement::Alias { name: "A", target: "B.C" });
+        check(
+            "$include dictionary.x # why",
+            Statement::Include {
+                path: "dictionary.x",
+                optional: false,
+            },
+        );
+        check(
+            "$INCLUDE- a",
+            Statement::Include {
+                path: "a",
+                optional: true,
+            },
+        );
+        check(
+            "VENDOR Lucent 4846 format=2,1",
+            Statement::Vendor {
+                name: "Lucent",
+                number: 4846,
+                format: VendorFormat::from_word("2,1"),
+            },
+        );
+        check(
+            "begin-vendor X parent=Y",
+            Statement::BeginVendor {
+                name: "X",
+                parent: Some("Y"),
+            },
+        );
+        check(
+            "ATTRIBUTE A-B 0x1.2 octets[3]",
+            Statement::Attribute {
+                name: "A-B",
+                numbers: vec![1, 2],
+                relative: false,
+                data_type: DataType::FixedOctets(3),
+                flags: Flags::default(),
+                vendor: None,
+            },
+        );
+        check(
+            "ATTRIBUTE T 69 string has_tag, encrypt=Tunnel-Password",
+            Statement::Attribute {
+                name: "T",
+                numbers: vec![69],
+                relative: false,
+                data_type: DataType::Text,
+                flags: Flags {
+                    tagged: true,
+                    encryption: Encryption::Salted,
+                    ..Flags::default()
+                },
+                vendor: None,
+            },
+        );
+        check(
+            "ATTRIBUTE Old 1 string Cisco",
+            Statement::Attribute {
+                name: "Old",
+                numbers: vec![1],
+                relative: false,
+                data_type: DataType::Text,
+                flags: Flags::default(),
+                vendor: Some("Cisco"),
+            },
+        );
+        check(
+            "VALUE A T1,E1 0x10",
+            Statement::Value {
+                attribute: "A",
+                name: "T1,E1",
+                number: 16,
+            },
+        );
+        check(
+            "ALIAS A B.C",
+            Statement::Alias {
+                name: "A",
+                target: "B.C",
+            },
+        );
         check("BEGIN A", Statement::BeginTlv { name: "A" });
-        check("BEGIN PROTOCOL RADIUS 1", Statement::Unknown { keyword: "BEGIN" });
+        check(
+            "BEGIN PROTOCOL RADIUS 1",
+            Statement::Unknown { keyword: "BEGIN" },
+        );
         check("MEMBER x uint8", Statement::Unknown { keyword: "MEMBER" });
         assert_eq!(parse_line("  \t# only a comment"), Ok(None));
     }

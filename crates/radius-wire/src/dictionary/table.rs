@@ -125,7 +125,12 @@ impl Attribute {
     }
 
     /// An attribute no dictionary names, of octets, at a place of the wire.
-    pub(super) fn nameless(name: String, path: Vec<u32>, carrier: Carrier, inner: Vec<u8>) -> Attribute {
+    pub(super) fn nameless(
+        name: String,
+        path: Vec<u32>,
+        carrier: Carrier,
+        inner: Vec<u8>,
+    ) -> Attribute {
         Attribute {
             name,
             path,
@@ -150,7 +155,9 @@ pub struct Values {
 impl Values {
     /// The number of a name, compared without case.
     pub fn number(&self, name: &str) -> Option<u64> {
-        self.by_name.get(&name.to_ascii_lowercase()).map(|(_, number)| *number)
+        self.by_name
+            .get(&name.to_ascii_lowercase())
+            .map(|(_, number)| *number)
     }
 
     /// The name of a number.
@@ -160,7 +167,9 @@ impl Values {
 
     /// All names with their numbers, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.by_name.values().map(|(name, number)| (name.as_str(), *number))
+        self.by_name
+            .values()
+            .map(|(name, number)| (name.as_str(), *number))
     }
 
     /// How many names there are.
@@ -212,13 +221,17 @@ pub struct Dictionary {
 impl Dictionary {
     /// The attribute of this name, compared without case.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.by_name.get(&name.to_ascii_lowercase()).and_then(|at| self.attributes.get(*at))
+        self.by_name
+            .get(&name.to_ascii_lowercase())
+            .and_then(|at| self.attributes.get(*at))
     }
 
     /// The attribute at this path (see [`Attribute::path`]). Of several definitions of
     /// one path the last one wins.
     pub fn attribute_at(&self, path: &[u32]) -> Option<&Attribute> {
-        self.by_path.get(path).and_then(|at| self.attributes.get(*at))
+        self.by_path
+            .get(path)
+            .and_then(|at| self.attributes.get(*at))
     }
 
     /// The attribute without vendor of this number.
@@ -238,12 +251,16 @@ impl Dictionary {
 
     /// The vendor of this name, compared without case.
     pub fn vendor(&self, name: &str) -> Option<&Vendor> {
-        self.vendor_by_name.get(&name.to_ascii_lowercase()).and_then(|at| self.vendors.get(*at))
+        self.vendor_by_name
+            .get(&name.to_ascii_lowercase())
+            .and_then(|at| self.vendors.get(*at))
     }
 
     /// The vendor of this private enterprise number.
     pub fn vendor_of_number(&self, number: u32) -> Option<&Vendor> {
-        self.vendor_by_number.get(&number).and_then(|at| self.vendors.get(*at))
+        self.vendor_by_number
+            .get(&number)
+            .and_then(|at| self.vendors.get(*at))
     }
 
     /// Every vendor, in the order of definition.
@@ -253,7 +270,8 @@ impl Dictionary {
 
     /// Shape of a vendor's attributes: as its dictionary says, else as is known of it.
     pub fn vendor_format(&self, number: u32) -> VendorFormat {
-        self.vendor_of_number(number).map_or(VendorFormat::of_vendor(number), |v| v.format)
+        self.vendor_of_number(number)
+            .map_or(VendorFormat::of_vendor(number), |v| v.format)
     }
 
     /// What was skipped while reading, at most `MAX_WARNINGS`.

@@ -34,12 +34,17 @@ impl Attribute {
 
     fn encode_one(&self, text: &str) -> Result<Vec<u8>, ValueError> {
         let kind = self.data_type();
-        let syntax = |expected| ValueError::Syntax { attribute: self.name().to_owned(), expected };
+        let syntax = |expected| ValueError::Syntax {
+            attribute: self.name().to_owned(),
+            expected,
+        };
         match kind {
             DataType::Text => Ok(text.as_bytes().to_vec()),
             DataType::Octets | DataType::FixedOctets(_) => {
                 let octets = match hex_digits(text) {
-                    Some(digits) => hex::decode(digits).map_err(|_| syntax("hex digits after 0x"))?,
+                    Some(digits) => {
+                        hex::decode(digits).map_err(|_| syntax("hex digits after 0x"))?
+                    }
                     None => text.as_bytes().to_vec(),
                 };
                 match kind {
@@ -49,22 +54,35 @@ impl Attribute {
                     _ => Ok(octets),
                 }
             }
-            DataType::Integer => self.number(text).map(|n| n.to_be_bytes()[4..].to_vec()),
-            DataType::Short => self.number(text).map(|n| n.to_be_bytes()[6..].to_vec()),
-            DataType::Byte => self.number(text).map(|n| n.to_be_bytes()[7..].to_vec()),
-            DataType::Integer64 => self.number(text).map(|n| n.to_be_bytes().to_vec()),
+            DataType::Integer => self
+                .read_number(text)
+                .map(|n| n.to_be_bytes()[4..].to_vec()),
+            DataType::Short => self
+                .read_number(text)
+                .map(|n| n.to_be_bytes()[6..].to_vec()),
+            DataType::Byte => self
+                .read_number(text)
+                .map(|n| n.to_be_bytes()[7..].to_vec()),
+            DataType::Integer64 => self.read_number(text).map(|n| n.to_be_bytes().to_vec()),
             DataType::Signed => match text.trim().parse::<i32>() {
                 Ok(number) => Ok(number.to_be_bytes().to_vec()),
-                Err(_) => self.number(text).map(|n| n.to_be_bytes()[4..].to_vec()),
+                Err(_) => self
+                    .read_number(text)
+                    .map(|n| n.to_be_bytes()[4..].to_vec()),
             },
             DataType::Bool => match text.trim().to_ascii_lowercase().as_str() {
                 "yes" | "true" | "1" => Ok(vec![1]),
                 "no" | "false" | "0" => Ok(vec![0]),
-                _ => self.number(text).map_err(|_| syntax("yes or no")).map(|n| n.to_be_bytes()[7..].to_vec()),
+                _ => self
+                    .read_number(text)
+                    .map_err(|_| syntax("yes or no"))
+                    .map(|n| n.to_be_bytes()[7..].to_vec()),
             },
             DataType::Date => match date::parse(text) {
                 Some(seconds) => Ok(seconds.to_be_bytes().to_vec()),
-                None => Err(syntax("a date (2026-01-31T23:59:59Z) or seconds since 1970")),
+                None => Err(syntax(
+                    "a date (2026-01-31T23:59:59Z) or seconds since 1970",
+                )),
             },
             DataType::Ipv4 => text
                 .trim()
@@ -94,7 +112,8 @@ impl Attribute {
             DataType::InterfaceId => {
                 groups::<8>(text, 4).ok_or_else(|| syntax("an interface id (0000:0000:0000:0001)"))
             }
-            DataType::Ether => groups::<6>(text, 2).ok_or_else(|| syntax("an Ethernet address (02:00:00:00:00:01)")),
+            DataType::Ether => groups::<6>(text, 2)
+                .ok_or_else(|| syntax("an Ethernet address (02:00:00:00:00:01)")),
             DataType::Abinary
             | DataType::Tlv
             | DataType::Extended
@@ -102,7 +121,9 @@ impl Attribute {
             | DataType::Evs
             | DataType::Vsa => {
                 let octets = hex_digits(text).and_then(|digits| hex::decode(digits).ok());
-                octets.ok_or_else(|| ValueError::OctetsOnly { attribute: self.name().to_owned() })
+                octets.ok_or_else(|| ValueError::OctetsOnly {
+                    attribute: self.name().to_owned(),
+                })
             }
         }
     }
@@ -129,12 +150,18 @@ impl Attribute {
         match self.data_type() {
             DataType::Text => Some(Value::Text(String::from_utf8_lossy(octets).into_owned())),
             DataType::FixedOctets(count) if octets.len() != usize::from(count) => None,
-            DataType::Octets | DataType::FixedOctets(_) | DataType::Abinary => Some(Value::Octets(octets.to_vec())),
+            DataType::Octets | DataType::FixedOctets(_) | DataType::Abinary => {
+                Some(Value::Octets(octets.to_vec()))
+            }
             DataType::Ipv4 => attr::Ipv4::decode(octets).map(|a| Value::Address(a.into())),
             DataType::Ipv6 => attr::Ipv6::decode(octets).map(|a| Value::Address(a.into())),
             DataType::ComboIp => attr::ComboIp::decode(octets).map(Value::Address),
-            DataType::Ipv4Prefix => attr::Ipv4Prefix::decode(octets).map(|(a, bits)| Value::Prefix(a.into(), bits)),
-            DataType::Ipv6Prefix => attr::Ipv6Prefix::decode(octets).map(|(a, bits)| Value::Prefix(a.into(), bits)),
+            DataType::Ipv4Prefix => {
+                attr::Ipv4Prefix::decode(octets).map(|(a, bits)| Value::Prefix(a.into(), bits))
+            }
+            DataType::Ipv6Prefix => {
+                attr::Ipv6Prefix::decode(octets).map(|(a, bits)| Value::Prefix(a.into(), bits))
+            }
             DataType::InterfaceId => attr::InterfaceId::decode(octets).map(Value::InterfaceId),
             DataType::Ether => attr::Ether::decode(octets).map(Value::Ether),
             DataType::Date => attr::Date::decode(octets).map(Value::Date),
@@ -161,7 +188,9 @@ impl Attribute {
 
     /// A bare value as text; octets that are no value of the type are shown as hex.
     pub fn format_value(&self, octets: &[u8]) -> String {
-        self.decode_value(octets).unwrap_or_else(|| Value::Octets(octets.to_vec())).to_string()
+        self.decode_value(octets)
+            .unwrap_or_else(|| Value::Octets(octets.to_vec()))
+            .to_string()
     }
 
     /// Octets of one value of a type of fixed size.
@@ -175,38 +204,47 @@ impl Attribute {
         }
     }
 
-    fn number(&self, text: &str) -> Result<u64, ValueError> {
+    fn read_number(&self, text: &str) -> Result<u64, ValueError> {
         if let Some(number) = self.values().number(text) {
             return Ok(number);
         }
         let text = text.trim();
         let number = match hex_digits(text) {
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                u64::from_str_radix(digits, 16).ok()
+            }
             Some(_) => None,
             None if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
             None => None,
         };
         match number {
             Some(number) if number <= self.data_type().greatest() => Ok(number),
-            Some(_) => Err(ValueError::TooLarge { attribute: self.name().to_owned() }),
-            None if self.values().is_empty() => {
-                Err(ValueError::Syntax { attribute: self.name().to_owned(), expected: "a number" })
-            }
+            Some(_) => Err(ValueError::TooLarge {
+                attribute: self.name().to_owned(),
+            }),
+            None if self.values().is_empty() => Err(ValueError::Syntax {
+                attribute: self.name().to_owned(),
+                expected: "a number",
+            }),
             None => Err(ValueError::UnknownName {
                 attribute: self.name().to_owned(),
-                // A wrong value may be a misplaced password: only its start is repeated.
                 name: text.chars().take(MAX_REPEATED_CHARS).collect(),
-                nearest: nearest(text, self.values().iter().map(|(name, _)| name)).map(str::to_owned),
+                nearest: nearest(text, self.values().iter().map(|(name, _)| name))
+                    .map(str::to_owned),
             }),
         }
     }
 
     fn too_long_text(&self, octets: usize) -> ValueError {
-        ValueError::TooLong { attribute: self.name().to_owned(), octets, limit: MAX_TEXT_OCTETS }
+        ValueError::TooLong {
+            attribute: self.name().to_owned(),
+            octets,
+            limit: MAX_TEXT_OCTETS,
+        }
     }
 }
 
-/// Characters of a wrong value that an error repeats.
+/// Characters of a wrong value that an error repeats; longer ones are no names.
 const MAX_REPEATED_CHARS: usize = 32;
 
 fn octets_of<T: Kind>(value: T::Value<'_>) -> Vec<u8> {
@@ -223,7 +261,9 @@ fn hex_digits(text: &str) -> Option<&str> {
 fn prefix<A: std::str::FromStr>(text: &str, most: u8) -> Option<(A, u8)> {
     let text = text.trim();
     let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) if bits.bytes().all(|b| b.is_ascii_digit()) => (address, bits.parse().ok()?),
+        Some((address, bits)) if bits.bytes().all(|b| b.is_ascii_digit()) => {
+            (address, bits.parse().ok()?)
+        }
         Some(_) => return None,
         None => (text, most),
     };

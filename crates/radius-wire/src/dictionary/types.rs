@@ -3,32 +3,32 @@
 //! Shared with `build.rs`, therefore it depends on nothing but std. It must never
 //! know about packets or secrets.
 
-/// How the value of an attribute is laid out on the wire (RFC 8044 names in brackets).
+/// How the value of an attribute is laid out on the wire (names of RFC 8044 where they differ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataType {
-    /// Text or string of any octets [text].
+    /// Text or string of any octets (RFC 8044: text).
     Text,
-    /// Octets without structure [string].
+    /// Octets without structure (RFC 8044: string).
     Octets,
     /// Octets of exactly this many.
     FixedOctets(u8),
-    /// IPv4 address, 4 octets [ipv4addr].
+    /// IPv4 address, 4 octets (RFC 8044: ipv4addr).
     Ipv4,
-    /// IPv6 address, 16 octets [ipv6addr].
+    /// IPv6 address, 16 octets (RFC 8044: ipv6addr).
     Ipv6,
-    /// Reserved octet, prefix length, up to 16 octets [ipv6prefix].
+    /// Reserved octet, prefix length, up to 16 octets (RFC 8044: ipv6prefix).
     Ipv6Prefix,
-    /// Reserved octet, prefix length, 4 octets [ipv4prefix].
+    /// Reserved octet, prefix length, 4 octets (RFC 8044: ipv4prefix).
     Ipv4Prefix,
     /// IPv4 or IPv6 address, told apart by its length.
     ComboIp,
-    /// Interface identifier, 8 octets [ifid].
+    /// Interface identifier, 8 octets (RFC 8044: ifid).
     InterfaceId,
     /// Ethernet address, 6 octets.
     Ether,
-    /// Seconds since 1970, 32 bits unsigned [time].
+    /// Seconds since 1970, 32 bits unsigned (RFC 8044: time).
     Date,
-    /// 32 bits unsigned [integer, enum].
+    /// 32 bits unsigned (RFC 8044: integer, enum).
     Integer,
     /// 8 bits unsigned.
     Byte,
@@ -36,21 +36,21 @@ pub enum DataType {
     Short,
     /// 32 bits signed.
     Signed,
-    /// 64 bits unsigned [integer64].
+    /// 64 bits unsigned (RFC 8044: integer64).
     Integer64,
     /// One octet, 0 or 1.
     Bool,
     /// Ascend's binary filters, kept as octets.
     Abinary,
-    /// Nested attributes with one octet of type and one of length [tlv].
+    /// Nested attributes with one octet of type and one of length (RFC 8044: tlv).
     Tlv,
-    /// RFC 6929 extended attribute [extended].
+    /// RFC 6929 extended attribute (RFC 8044: extended).
     Extended,
     /// RFC 6929 long extended attribute [long-extended].
     LongExtended,
-    /// RFC 6929 extended vendor-specific attribute [evs].
+    /// RFC 6929 extended vendor-specific attribute (RFC 8044: evs).
     Evs,
-    /// Vendor-Specific itself [vsa].
+    /// Vendor-Specific itself (RFC 8044: vsa).
     Vsa,
 }
 
@@ -61,7 +61,10 @@ impl DataType {
     /// `None` for a word nobody uses.
     pub fn from_word(word: &str) -> Option<DataType> {
         let word = word.to_ascii_lowercase();
-        if let Some(count) = word.strip_prefix("octets[").and_then(|w| w.strip_suffix(']')) {
+        if let Some(count) = word
+            .strip_prefix("octets[")
+            .and_then(|w| w.strip_suffix(']'))
+        {
             return match count.parse::<u8>() {
                 Ok(count @ 1..=253) => Some(DataType::FixedOctets(count)),
                 _ => None,
@@ -125,7 +128,11 @@ impl DataType {
     pub fn is_container(self) -> bool {
         matches!(
             self,
-            DataType::Tlv | DataType::Extended | DataType::LongExtended | DataType::Evs | DataType::Vsa
+            DataType::Tlv
+                | DataType::Extended
+                | DataType::LongExtended
+                | DataType::Evs
+                | DataType::Vsa
         )
     }
 }
@@ -174,8 +181,11 @@ pub struct VendorFormat {
 
 impl VendorFormat {
     /// One octet of type, one of length: the format RFC 2865 recommends.
-    pub const RECOMMENDED: VendorFormat =
-        VendorFormat { type_octets: 1, length_octets: 1, continuation: false };
+    pub const RECOMMENDED: VendorFormat = VendorFormat {
+        type_octets: 1,
+        length_octets: 1,
+        continuation: false,
+    };
 
     /// The format of a vendor whose dictionary does not say: the few vendors known to
     /// differ, else the recommended one.
@@ -187,7 +197,11 @@ impl VendorFormat {
             5323 | 24757 => (1, 1, true),        // Telrad, WiMAX
             _ => (1, 1, false),
         };
-        VendorFormat { type_octets, length_octets, continuation }
+        VendorFormat {
+            type_octets,
+            length_octets,
+            continuation,
+        }
     }
 
     /// Reads `T,L` or `T,L,c`, what follows `format=` in a dictionary.
@@ -213,7 +227,11 @@ impl VendorFormat {
         if parts.next().is_some() {
             return None;
         }
-        Some(VendorFormat { type_octets, length_octets, continuation })
+        Some(VendorFormat {
+            type_octets,
+            length_octets,
+            continuation,
+        })
     }
 
     /// Octets before the value: type, length and continuation.

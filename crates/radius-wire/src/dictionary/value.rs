@@ -46,7 +46,10 @@ impl fmt::Display for Value {
             Value::Prefix(address, bits) => write!(f, "{address}/{bits}"),
             Value::InterfaceId(octets) => {
                 let [a, b, c, d, e, g, h, i] = octets;
-                write!(f, "{a:02x}{b:02x}:{c:02x}{d:02x}:{e:02x}{g:02x}:{h:02x}{i:02x}")
+                write!(
+                    f,
+                    "{a:02x}{b:02x}:{c:02x}{d:02x}:{e:02x}{g:02x}:{h:02x}{i:02x}"
+                )
             }
             Value::Ether(octets) => {
                 let [a, b, c, d, e, g] = octets;

@@ -75,22 +75,42 @@ pub enum ValueError {
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ValueError::Syntax { attribute, expected } => write!(f, "{attribute} needs {expected}"),
-            ValueError::UnknownName { attribute, name, nearest } => {
+            ValueError::Syntax {
+                attribute,
+                expected,
+            } => write!(f, "{attribute} needs {expected}"),
+            ValueError::UnknownName {
+                attribute,
+                name,
+                nearest,
+            } => {
                 write!(f, "{attribute} has no value \"{name}\"")?;
                 match nearest {
                     Some(near) => write!(f, "; did you mean \"{near}\"?"),
                     None => Ok(()),
                 }
             }
-            ValueError::TooLong { attribute, octets, limit } => {
+            ValueError::TooLong {
+                attribute,
+                octets,
+                limit,
+            } => {
                 write!(f, "{attribute} has {octets} octets, at most {limit} fit")
             }
-            ValueError::TooLarge { attribute } => write!(f, "the number is too large for {attribute}"),
-            ValueError::Tag { attribute, tag } => write!(f, "{attribute} cannot have the tag {tag}"),
-            ValueError::Internal { attribute } => write!(f, "{attribute} is never sent on the wire"),
+            ValueError::TooLarge { attribute } => {
+                write!(f, "the number is too large for {attribute}")
+            }
+            ValueError::Tag { attribute, tag } => {
+                write!(f, "{attribute} cannot have the tag {tag}")
+            }
+            ValueError::Internal { attribute } => {
+                write!(f, "{attribute} is never sent on the wire")
+            }
             ValueError::OctetsOnly { attribute } => {
-                write!(f, "{attribute} can be given as octets (0x and hex digits) only")
+                write!(
+                    f,
+                    "{attribute} can be given as octets (0x and hex digits) only"
+                )
             }
         }
     }
@@ -114,7 +134,12 @@ impl Attribute {
     ///
     /// `value` is what [`Attribute::encode_value`] gives, hidden first where
     /// [`Attribute::hide`] says so. Nothing is appended when an error is returned.
-    pub fn append(&self, tag: Option<u8>, value: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    pub fn append(
+        &self,
+        tag: Option<u8>,
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ValueError> {
         self.append_raw(&self.tag_value(tag, value)?, out)
     }
 
@@ -126,7 +151,10 @@ impl Attribute {
         if let Some(tag) = tag
             && (tag > MAX_TAG || !self.flags.tagged)
         {
-            return Err(ValueError::Tag { attribute: self.name.clone(), tag });
+            return Err(ValueError::Tag {
+                attribute: self.name.clone(),
+                tag,
+            });
         }
         if !self.flags.tagged {
             return Ok(value.to_vec());
@@ -134,10 +162,13 @@ impl Attribute {
         if self.data_type == DataType::Integer && self.flags.encryption == Encryption::None {
             return match value {
                 [0, rest @ ..] if rest.len() == 3 => Ok([&[tag.unwrap_or(0)], rest].concat()),
-                [_, rest @ ..] if rest.len() == 3 => {
-                    Err(ValueError::TooLarge { attribute: self.name.clone() })
-                }
-                _ => Err(ValueError::Syntax { attribute: self.name.clone(), expected: "4 octets" }),
+                [_, rest @ ..] if rest.len() == 3 => Err(ValueError::TooLarge {
+                    attribute: self.name.clone(),
+                }),
+                _ => Err(ValueError::Syntax {
+                    attribute: self.name.clone(),
+                    expected: "4 octets",
+                }),
             };
         }
         let begins_like_tag = value.first().is_some_and(|first| *first <= MAX_TAG);
@@ -157,11 +188,25 @@ impl Attribute {
             payload.splice(0..0, [*number, length]);
         }
         match self.carrier {
-            Carrier::Internal => Err(ValueError::Internal { attribute: self.name.clone() }),
+            Carrier::Internal => Err(ValueError::Internal {
+                attribute: self.name.clone(),
+            }),
             Carrier::Standard { kind } => self.append_standard(kind, &payload, out),
-            Carrier::Vendor { vendor, format, kind } => self.append_vendor(vendor, format, kind, &payload, out),
-            Carrier::Extended { kind, sub, long } => self.append_extended(kind, sub, long, &payload, out),
-            Carrier::ExtendedVendor { kind, sub, vendor, vendor_kind, long } => {
+            Carrier::Vendor {
+                vendor,
+                format,
+                kind,
+            } => self.append_vendor(vendor, format, kind, &payload, out),
+            Carrier::Extended { kind, sub, long } => {
+                self.append_extended(kind, sub, long, &payload, out)
+            }
+            Carrier::ExtendedVendor {
+                kind,
+                sub,
+                vendor,
+                vendor_kind,
+                long,
+            } => {
                 let mut whole = vendor.to_be_bytes().to_vec();
                 whole.push(vendor_kind);
                 whole.extend_from_slice(&payload);
@@ -175,11 +220,24 @@ impl Attribute {
     }
 
     fn too_long(&self, octets: usize, limit: usize) -> ValueError {
-        ValueError::TooLong { attribute: self.name.clone(), octets, limit }
+        ValueError::TooLong {
+            attribute: self.name.clone(),
+            octets,
+            limit,
+        }
     }
 
-    fn append_standard(&self, kind: u8, payload: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
-        let limit = if self.flags.concat { MAX_SPLIT_OCTETS } else { MAX_VALUE_OCTETS };
+    fn append_standard(
+        &self,
+        kind: u8,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ValueError> {
+        let limit = if self.flags.concat {
+            MAX_SPLIT_OCTETS
+        } else {
+            MAX_VALUE_OCTETS
+        };
         if payload.len() > limit {
             return Err(self.too_long(payload.len(), limit));
         }
@@ -213,7 +271,10 @@ impl Attribute {
             out.push(self.octet_length(VENDOR_HEADER_OCTETS + header + part.len())?);
             out.extend_from_slice(&vendor.to_be_bytes());
             let kind = kind.to_be_bytes();
-            out.extend_from_slice(kind.get(4 - usize::from(format.type_octets).min(4)..).unwrap_or(&kind));
+            out.extend_from_slice(
+                kind.get(4 - usize::from(format.type_octets).min(4)..)
+                    .unwrap_or(&kind),
+            );
             let length = self.octet_length(header + part.len())?;
             match format.length_octets {
                 0 => {}

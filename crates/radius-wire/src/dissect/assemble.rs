@@ -46,7 +46,12 @@ impl From<ValueError> for AssembleError {
 impl Assembly {
     /// Appends a payload (tagged and hidden as it shall be) with all its headers.
     /// A `joined` one goes into the Vendor-Specific attribute before it.
-    pub fn push(&mut self, attribute: &Attribute, payload: &[u8], joined: bool) -> Result<(), AssembleError> {
+    pub fn push(
+        &mut self,
+        attribute: &Attribute,
+        payload: &[u8],
+        joined: bool,
+    ) -> Result<(), AssembleError> {
         let mut made = Vec::new();
         attribute.append_raw(payload, &mut made)?;
         if joined {
@@ -65,7 +70,9 @@ impl Assembly {
         if !matches!(attribute.carrier(), Carrier::Vendor { .. }) {
             return None;
         }
-        let single = made.get(1).is_some_and(|length| usize::from(*length) == made.len());
+        let single = made
+            .get(1)
+            .is_some_and(|length| usize::from(*length) == made.len());
         let last = self.last.filter(|_| single)?;
         let before = self.octets.get(last..last + VENDOR_HEADER_OCTETS)?;
         let (header, inside) = made.split_at_checked(VENDOR_HEADER_OCTETS)?;

@@ -72,16 +72,25 @@ pub(super) fn nodes(attributes: &[RawAttribute<'_>], keys: Keys<'_>) -> Vec<Node
 }
 
 fn concatenated(attribute: &RawAttribute<'_>, dictionary: &Dictionary) -> bool {
-    dictionary.standard(attribute.kind.into()).is_some_and(|a| a.flags().concat)
+    dictionary
+        .standard(attribute.kind.into())
+        .is_some_and(|a| a.flags().concat)
 }
 
-fn same_octets(rest: &[RawAttribute<'_>], taken: usize, group: &[Node], dictionary: &Dictionary) -> bool {
+fn same_octets(
+    rest: &[RawAttribute<'_>],
+    taken: usize,
+    group: &[Node],
+    dictionary: &Dictionary,
+) -> bool {
     let mut assembly = Assembly::default();
     for node in group {
         let Some(attribute) = dictionary.resolve(&node.name) else {
             return false;
         };
-        if attribute.path() != node.path || assembly.push(&attribute, &node.raw, node.joined).is_err() {
+        if attribute.path() != node.path
+            || assembly.push(&attribute, &node.raw, node.joined).is_err()
+        {
             return false;
         }
     }
@@ -101,7 +110,10 @@ fn whole(attribute: &RawAttribute<'_>, keys: Keys<'_>) -> Node {
     match keys.dictionary.attribute_at(&path) {
         Some(known) if !known.data_type().is_container() => leaf(known, attribute.value, keys),
         known => {
-            let name = known.map_or_else(|| format!("Attr-{}", attribute.kind), |k| k.name().to_owned());
+            let name = known.map_or_else(
+                || format!("Attr-{}", attribute.kind),
+                |k| k.name().to_owned(),
+            );
             Node {
                 name,
                 path: path.to_vec(),
@@ -125,14 +137,23 @@ fn group(rest: &[RawAttribute<'_>], keys: Keys<'_>) -> (usize, Vec<Node>) {
     let known = dictionary.standard(first.kind.into());
     match (first.kind, known.map(Attribute::data_type)) {
         (VENDOR_SPECIFIC, _) => vendor_group(rest, keys).unwrap_or_default(),
-        (_, Some(DataType::Extended)) => extended_group(first, keys).map(|node| (1, vec![node])).unwrap_or_default(),
+        (_, Some(DataType::Extended)) => extended_group(first, keys)
+            .map(|node| (1, vec![node]))
+            .unwrap_or_default(),
         (_, Some(DataType::LongExtended)) => long_extended_group(rest, keys).unwrap_or_default(),
         _ => {
             let run = match known {
-                Some(known) if known.flags().concat => rest.iter().take_while(|a| a.kind == first.kind).count(),
+                Some(known) if known.flags().concat => {
+                    rest.iter().take_while(|a| a.kind == first.kind).count()
+                }
                 _ => 1,
             };
-            let payload: Vec<u8> = rest.iter().take(run).flat_map(|a| a.value).copied().collect();
+            let payload: Vec<u8> = rest
+                .iter()
+                .take(run)
+                .flat_map(|a| a.value)
+                .copied()
+                .collect();
             match dictionary.resolve_path(&[first.kind.into()]) {
                 Some(attribute) => (run, vec![leaf(&attribute, &payload, keys)]),
                 None => (0, Vec::new()),
@@ -152,7 +173,9 @@ fn vendor_group(rest: &[RawAttribute<'_>], keys: Keys<'_>) -> Option<(usize, Vec
     }
     let mut nodes = Vec::new();
     for sub in subs {
-        let attribute = keys.dictionary.resolve_path(&[VENDOR_SPECIFIC.into(), vendor, sub.kind])?;
+        let attribute =
+            keys.dictionary
+                .resolve_path(&[VENDOR_SPECIFIC.into(), vendor, sub.kind])?;
         let mut node = leaf(&attribute, sub.value, keys);
         node.joined = !nodes.is_empty();
         nodes.push(node);
@@ -170,14 +193,17 @@ fn continued_vendor_group(
 ) -> Option<(usize, Vec<Node>)> {
     let mut payload = Vec::new();
     for (at, attribute) in rest.iter().enumerate() {
-        let (other, inside) = vsa::split_vendor(attribute.value).filter(|_| attribute.kind == VENDOR_SPECIFIC)?;
+        let (other, inside) =
+            vsa::split_vendor(attribute.value).filter(|_| attribute.kind == VENDOR_SPECIFIC)?;
         let mut subs = vsa::sub_attributes(inside, format).filter(|_| other == vendor)?;
         let (sub, None) = (subs.next().filter(|sub| sub.kind == kind)?, subs.next()) else {
             return None;
         };
         payload.extend_from_slice(sub.value);
         if !sub.more {
-            let attribute = keys.dictionary.resolve_path(&[VENDOR_SPECIFIC.into(), vendor, kind])?;
+            let attribute =
+                keys.dictionary
+                    .resolve_path(&[VENDOR_SPECIFIC.into(), vendor, kind])?;
             return Some((at + 1, vec![leaf(&attribute, &payload, keys)]));
         }
     }
@@ -194,7 +220,10 @@ fn long_extended_group(rest: &[RawAttribute<'_>], keys: Keys<'_>) -> Option<(usi
     let sub = *first.value.first()?;
     let mut payload = Vec::new();
     for (at, attribute) in rest.iter().enumerate() {
-        let ([next, flags], part) = attribute.value.split_first_chunk::<2>().map(|(head, part)| (*head, part))?;
+        let ([next, flags], part) = attribute
+            .value
+            .split_first_chunk::<2>()
+            .map(|(head, part)| (*head, part))?;
         if attribute.kind != first.kind || next != sub {
             return None;
         }
@@ -215,7 +244,12 @@ fn extended(kind: u8, sub: u8, payload: &[u8], keys: Keys<'_>) -> Option<Node> {
     let (vendor, inside) = payload.split_first_chunk::<4>()?;
     let (vendor_kind, payload) = inside.split_first()?;
     let [kind, sub] = path;
-    let path = [kind, sub, u32::from_be_bytes(*vendor), u32::from(*vendor_kind)];
+    let path = [
+        kind,
+        sub,
+        u32::from_be_bytes(*vendor),
+        u32::from(*vendor_kind),
+    ];
     Some(leaf(&*keys.dictionary.resolve_path(&path)?, payload, keys))
 }
 
@@ -246,7 +280,10 @@ fn leaf(attribute: &Attribute, payload: &[u8], keys: Keys<'_>) -> Node {
         node.value = attribute.decode_value(&bare);
         node.exact = node.value.as_ref().is_some_and(|value| {
             let octets = attribute.encode_value(&value.to_string());
-            octets.and_then(|octets| attribute.tag_value(tag, &octets)).as_deref() == Ok(payload)
+            octets
+                .and_then(|octets| attribute.tag_value(tag, &octets))
+                .as_deref()
+                == Ok(payload)
         });
         // A nameless attribute has no type to say what it is: octets only.
         if attribute.is_nameless() {
@@ -258,7 +295,9 @@ fn leaf(attribute: &Attribute, payload: &[u8], keys: Keys<'_>) -> Node {
         node.value = keys
             .authenticators
             .iter()
-            .filter_map(|authenticator| hide::reveal(attribute.hide(), &bare, secret, authenticator).ok())
+            .filter_map(|authenticator| {
+                hide::reveal(attribute.hide(), &bare, secret, authenticator).ok()
+            })
             .find_map(|plain| attribute.decode_value(&plain));
     }
     node
@@ -269,7 +308,11 @@ fn split_tag(attribute: &Attribute, payload: &[u8]) -> Option<(Option<u8>, Vec<u
     if !attribute.flags().tagged {
         return Some((None, payload.to_vec()));
     }
-    match (attribute.data_type(), attribute.hide(), payload.split_first()) {
+    match (
+        attribute.data_type(),
+        attribute.hide(),
+        payload.split_first(),
+    ) {
         (DataType::Integer, Hide::No, Some((tag, rest))) => {
             let bare = [&[0], rest].concat();
             (*tag <= MAX_TAG).then_some((Some(*tag).filter(|tag| *tag != 0), bare))

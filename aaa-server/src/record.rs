@@ -1,0 +1,407 @@
+//! What is kept of every request, on its way to the database: attempts, locks, and what each NAS was seen to do.
+//!
+//! Receive threads only put things into bounded queues and small maps here; a task writes them in batches. When the
+//! database is away attempts pile up to a limit and then the newest are counted and lost: an attempt is a diagnosis,
+//! accounting is what must not be lost and has its journal.
+
+use crate::door::Shared;
+use crate::identify::Unknown;
+use crate::socket::Peer;
+use access::decide::{Decision, Trace};
+use access::facts::Facts;
+use access::limiter::NewLock;
+use access::nas::NasId;
+use access::nas_match::NasEntry;
+use access::observation::Observation;
+use access::question::Question;
+use access::word::Dropped;
+use kernel::{Kernel, Time};
+use proof::mac::Mac;
+use radius_wire::{Packet, Request, attrs};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use usage::attempt::{Attempt, Verdict};
+
+/// Attempts that wait for the database.
+const MAX_QUEUED: usize = 65_536;
+/// Attempts in one transaction.
+const BATCH: usize = 500;
+/// How often batches are written: an operator who asks "why was he refused" should not have to wait.
+const EVERY: Duration = Duration::from_millis(200);
+/// Drops kept per second: a flood of rubbish must not fill the table.
+const KEPT_DROPS_PER_SECOND: u32 = 50;
+/// Senders without NAS that are logged by name, until the next minute.
+const MAX_STRANGERS: usize = 256;
+
+/// So many a second, the rest is counted elsewhere.
+struct Rate {
+    second: i64,
+    used: u32,
+}
+
+impl Rate {
+    fn take(&mut self, now: Time, limit: u32) -> bool {
+        let second = now.unix_seconds();
+        if second != self.second {
+            (self.second, self.used) = (second, 0);
+        }
+        self.used = self.used.saturating_add(1);
+        self.used <= limit
+    }
+}
+
+struct Strangers {
+    minute: i64,
+    seen: HashMap<std::net::IpAddr, u64>,
+}
+
+/// The queues.
+pub struct Recorder {
+    node: String,
+    kept_accepts_per_second: u32,
+    sender: crossbeam_channel::Sender<Attempt>,
+    receiver: crossbeam_channel::Receiver<Attempt>,
+    locks: Mutex<Vec<NewLock>>,
+    observations: Mutex<HashMap<NasId, Observation>>,
+    accepts: Mutex<Rate>,
+    drops: Mutex<Rate>,
+    strangers: Mutex<Strangers>,
+    lost: AtomicU64,
+}
+
+impl Recorder {
+    /// Empty queues of the node with this id.
+    pub fn new(node: String, kept_accepts_per_second: u32) -> Self {
+        let (sender, receiver) = crossbeam_channel::bounded(MAX_QUEUED);
+        let rate = || Mutex::new(Rate { second: 0, used: 0 });
+        Self {
+            node,
+            kept_accepts_per_second,
+            sender,
+            receiver,
+            locks: Mutex::default(),
+            observations: Mutex::default(),
+            accepts: rate(),
+            drops: rate(),
+            strangers: Mutex::new(Strangers {
+                minute: 0,
+                seen: HashMap::new(),
+            }),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// Attempts that were not kept because the queue was full.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// A decision was made.
+    #[allow(clippy::too_many_arguments)]
+    pub fn decided(
+        &self,
+        shared: &Shared,
+        now: Time,
+        question: &Question<'_>,
+        facts: &Facts,
+        nas: &NasEntry,
+        peer: Peer,
+        decision: &Decision,
+        trace: Trace,
+        locks: Vec<NewLock>,
+    ) {
+        let (verdict, word) = match decision {
+            Decision::Accept(_) => (Verdict::Accept, None),
+            Decision::Refuse(refused) => (Verdict::Refuse, Some(refused.word.word())),
+        };
+        match decision {
+            Decision::Accept(_) => {
+                tracing::debug!(user = %question.name(), nas = %nas.nas.name, method = question.method(), "accepted");
+            }
+            Decision::Refuse(refused) => {
+                tracing::info!(
+                    user = %question.name(),
+                    nas = %nas.nas.name,
+                    method = question.method(),
+                    word = refused.word.word(),
+                    "refused: {}",
+                    refused.word.sentence()
+                );
+            }
+        }
+        for lock in &locks {
+            tracing::warn!(
+                kind = lock.key.kind().word(),
+                until = %lock.until,
+                "locked after {} wrong passwords",
+                lock.failures
+            );
+        }
+        guard(&self.locks).extend(locks);
+        if word.is_none() && !guard(&self.accepts).take(now, self.kept_accepts_per_second) {
+            return;
+        }
+        let mut attempt = self.attempt(shared, now, &question.packet, Some(nas), peer, verdict, word);
+        attempt.organisation_id = facts.organisation.as_ref().map(|organisation| organisation.id.0);
+        attempt.membership_id = facts.member().map(|(_, member)| member.id.0);
+        attempt.method = Some(question.method().to_owned());
+        attempt.trace = trace.to_json();
+        self.queue(attempt);
+    }
+
+    /// A request was left unanswered.
+    pub fn dropped(
+        &self,
+        shared: &Shared,
+        now: Time,
+        word: Dropped,
+        packet: &Packet<'_>,
+        nas: Option<&NasEntry>,
+        peer: Peer,
+    ) {
+        shared.counts.dropped(word);
+        match nas {
+            Some(nas) => tracing::info!(
+                nas = %nas.nas.name,
+                from = %peer.address,
+                code = %packet.code(),
+                word = word.word(),
+                "dropped: {}",
+                word.sentence()
+            ),
+            None if self.is_new_stranger(now, peer.address.ip()) => tracing::warn!(
+                from = %peer.address,
+                nas_identifier = packet.get(attrs::NAS_IDENTIFIER).map(|name| String::from_utf8_lossy(name).into_owned()),
+                word = word.word(),
+                "dropped: {} {}",
+                word.sentence(),
+                word.remedy()
+            ),
+            None => {}
+        }
+        if !guard(&self.drops).take(now, KEPT_DROPS_PER_SECOND) {
+            return;
+        }
+        let mut attempt =
+            self.attempt(shared, now, packet, nas, peer, Verdict::Drop, Some(word.word()));
+        attempt.trace = serde_json::json!([{
+            "check": "packet",
+            "input": packet.code().to_string(),
+            "verdict": "drop",
+            "word": word.word(),
+            "sentence": word.sentence(),
+            "remedy": word.remedy(),
+        }]);
+        self.queue(attempt);
+    }
+
+    /// A verified request came through a NAS.
+    pub fn seen(&self, now: Time, nas: &NasEntry, request: &Request<'_>, with_next_secret: bool) {
+        let is_access = request.code() == radius_wire::Code::ACCESS_REQUEST;
+        let mut observations = guard(&self.observations);
+        let seen = observations
+            .entry(nas.nas.id)
+            .or_insert_with(|| Observation::new(nas.nas.id, now));
+        seen.last_seen = now;
+        if is_access && request.signed() {
+            seen.signed += 1;
+        } else if is_access {
+            seen.unsigned += 1;
+            seen.last_unsigned = Some(now);
+            if request.has_proxy_state() {
+                seen.unsigned_proxy += 1;
+            }
+        }
+        // An unsigned request without password says nothing about the secret it would have been made with.
+        if request.signed() || !is_access {
+            if with_next_secret {
+                seen.used_next_secret = Some(now);
+            } else {
+                seen.used_secret = Some(now);
+            }
+        } else if with_next_secret {
+            seen.used_next_secret = Some(now);
+        } else if matches!(request.password(), Some(Ok(password)) if std::str::from_utf8(&password).is_ok()) {
+            seen.used_secret = Some(now);
+        }
+    }
+
+    /// A packet did not verify.
+    pub fn mismatch(&self, now: Time, unknown: &Unknown) {
+        if let Some(nas) = &unknown.nas
+            && matches!(
+                unknown.word,
+                Dropped::SharedSecretMismatch | Dropped::BadAuthenticator | Dropped::BadMessageAuthenticator
+            )
+        {
+            self.noise(now, nas);
+        }
+    }
+
+    /// A password came out as noise.
+    pub fn noise(&self, now: Time, nas: &NasEntry) {
+        let mut observations = guard(&self.observations);
+        let seen = observations
+            .entry(nas.nas.id)
+            .or_insert_with(|| Observation::new(nas.nas.id, now));
+        seen.last_seen = now;
+        seen.mismatches += 1;
+        seen.last_mismatch = Some(now);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn attempt(
+        &self,
+        shared: &Shared,
+        now: Time,
+        packet: &Packet<'_>,
+        nas: Option<&NasEntry>,
+        peer: Peer,
+        verdict: Verdict,
+        word: Option<&str>,
+    ) -> Attempt {
+        let text = |octets: Option<&[u8]>| {
+            octets.map(|octets| {
+                String::from_utf8_lossy(octets)
+                    .trim_end_matches('\0')
+                    .to_owned()
+            })
+        };
+        let calling = packet.get(attrs::CALLING_STATION_ID);
+        Attempt {
+            id: kernel::id::new_uuid(now, &*shared.kernel.rng),
+            at: now,
+            node: self.node.clone(),
+            organisation_id: nas.map(|nas| nas.nas.organisation.0),
+            nas_id: nas.map(|nas| nas.nas.id.0),
+            nas_address: peer.address.ip().to_canonical().to_string(),
+            membership_id: None,
+            username: text(packet.get(attrs::USER_NAME)),
+            mac: calling
+                .and_then(|octets| Mac::parse(octets).ok())
+                .map(|mac| mac.to_string()),
+            called_station_id: text(packet.get(attrs::CALLED_STATION_ID)),
+            calling_station_id: text(calling),
+            acct_session_id: text(packet.get(attrs::ACCT_SESSION_ID)),
+            method: None,
+            verdict,
+            word: word.map(str::to_owned),
+            trace: serde_json::Value::Null,
+        }
+    }
+
+    fn queue(&self, attempt: Attempt) {
+        if self.sender.try_send(attempt).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_new_stranger(&self, now: Time, address: std::net::IpAddr) -> bool {
+        let mut strangers = guard(&self.strangers);
+        let minute = now.unix_seconds() / 60;
+        if strangers.minute != minute {
+            strangers.minute = minute;
+            strangers.seen.clear();
+        }
+        if strangers.seen.len() >= MAX_STRANGERS && !strangers.seen.contains_key(&address) {
+            return false;
+        }
+        let count = strangers.seen.entry(address).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Writes everything that waits. What the database does not take is kept for the next time.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn flush(&self, kernel: &Kernel) -> Result<(), kernel::Error> {
+        let locks = std::mem::take(&mut *guard(&self.locks));
+        if !locks.is_empty()
+            && let Err(e) = access::lock::store(kernel, &locks).await
+        {
+            guard(&self.locks).extend(locks);
+            return Err(e);
+        }
+        let observations: Vec<Observation> =
+            std::mem::take(&mut *guard(&self.observations)).into_values().collect();
+        if !observations.is_empty()
+            && let Err(e) = access::observation::record(kernel, &observations).await
+        {
+            let mut kept = guard(&self.observations);
+            for old in observations {
+                match kept.get_mut(&old.nas) {
+                    Some(new) => new.add_older(&old),
+                    None => {
+                        kept.insert(old.nas, old);
+                    }
+                }
+            }
+            return Err(e);
+        }
+        loop {
+            let batch: Vec<Attempt> = self.receiver.try_iter().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if let Err(e) = usage::attempt::record(kernel, &batch).await {
+                batch.into_iter().for_each(|attempt| self.queue(attempt));
+                return Err(e);
+            }
+        }
+    }
+}
+
+/// Writes what the recorder holds every fifth of a second, until told to stop; then once more.
+pub async fn run(shared: std::sync::Arc<Shared>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    let mut is_failing = false;
+    loop {
+        let stopping = tokio::select! {
+            () = tokio::time::sleep(EVERY) => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        match shared.recorder.flush(&shared.kernel).await {
+            Ok(()) => is_failing = false,
+            Err(e) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!("attempts wait for the database: {e}");
+                }
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_begins_anew_each_second() {
+        let mut rate = Rate { second: 0, used: 0 };
+        let at = |second| Time::from_unix_seconds(second);
+        let taken = (0..10).filter(|_| rate.take(at(5), 3)).count();
+        assert_eq!(taken, 3);
+        assert!(rate.take(at(6), 3));
+    }
+
+    #[test]
+    fn a_stranger_is_logged_once_a_minute_and_strangers_are_bounded() {
+        let recorder = Recorder::new(String::new(), 1);
+        let now = Time::from_unix_seconds(60);
+        let address = |n: u32| std::net::IpAddr::V4(n.into());
+        assert!(recorder.is_new_stranger(now, address(1)));
+        assert!(!recorder.is_new_stranger(now, address(1)));
+        assert!(recorder.is_new_stranger(now.plus_seconds(60), address(1)));
+        let logged = (0..10_000).filter(|n| recorder.is_new_stranger(now, address(*n))).count();
+        assert_eq!(logged, MAX_STRANGERS);
+    }
+}

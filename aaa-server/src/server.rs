@@ -1,0 +1,382 @@
+//! The door as a whole: its sockets, threads and tasks, started in order and stopped in order.
+
+use crate::config::{Purpose, RadiusConfig};
+use crate::counts::Counts;
+use crate::delay::Delay;
+use crate::door::{Acknowledgement, Delayed, Job, Lane, Shared};
+use crate::pool::Pool;
+use crate::record::{self, Recorder};
+use crate::socket::DoorSocket;
+use crate::writer;
+use access::limiter::{Limit, LimiterConfig};
+use access::register::{Follower, Register};
+use access::word::Dropped;
+use journal::{Hooks, Journal, Options, RealDisk};
+use kernel::Kernel;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Larger than any packet: what is longer is counted as too long, not cut and misread.
+const BUFFER_OCTETS: usize = 4_096 + 512;
+/// How often the events are read; an operator's change is seen within a second.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+/// How often a failed first load is tried again.
+const LOAD_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a server is made of.
+pub struct ServerParts {
+    /// Database, clock, randomness, keys.
+    pub kernel: Kernel,
+    /// Settings.
+    pub config: RadiusConfig,
+    /// The data folder: the journal lies in it.
+    pub data: PathBuf,
+}
+
+/// A running door.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<(SocketAddr, Purpose)>,
+    stopping: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    lanes: Vec<JoinHandle<()>>,
+    delay: JoinHandle<()>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    writer: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the journal, binds the sockets, starts everything. Requests are answered once the register is loaded,
+    /// which goes on in the background.
+    ///
+    /// # Errors
+    /// One sentence: the address that is in use, the journal that another process holds, …
+    pub async fn start(parts: ServerParts) -> Result<Self, String> {
+        let ServerParts {
+            kernel,
+            config,
+            data,
+        } = parts;
+        let threads = match config.threads {
+            0 => cores(),
+            threads => threads,
+        };
+        let lanes = bind(&config, threads)?;
+        let node = node_id(&kernel, &data)?;
+        let limits = limits(&config);
+        let shared = Arc::new(Shared {
+            register: Arc::new(Register::new(limits)),
+            counts: Counts::default(),
+            recorder: Recorder::new(node.clone(), config.kept_accepts_per_second),
+            delay: Delay::<Delayed>::new(),
+            pool: OnceLock::new(),
+            journal: OnceLock::new(),
+            started: Instant::now(),
+            kernel: kernel.clone(),
+            config,
+        });
+        let journal = Arc::new(open_journal(&shared, &data)?);
+        let _ = shared.journal.set(journal.clone());
+        let _ = shared.pool.set(start_pool(&shared)?);
+
+        let (stop, stopped) = watch::channel(false);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let delay = {
+            let shared = shared.clone();
+            spawn("delay", move || {
+                shared.delay.clone().run(|delayed| shared.release(delayed));
+            })?
+        };
+        let mut listeners: Vec<(SocketAddr, Purpose)> = lanes
+            .iter()
+            .map(|lane| (lane.socket.local_address(), lane.purpose))
+            .collect();
+        listeners.dedup();
+        let mut handles = Vec::new();
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let (shared, stopping) = (shared.clone(), stopping.clone());
+            handles.push(spawn(&format!("lane-{number}"), move || {
+                listen(&shared, &lane, &stopping);
+            })?);
+        }
+        let writer = {
+            let runtime = tokio::runtime::Handle::current();
+            let (shared, stopping) = (shared.clone(), stopping.clone());
+            spawn("writer", move || {
+                writer::run(&shared, &journal, &node, &runtime, &stopping);
+            })?
+        };
+        let tasks = vec![
+            tokio::spawn(follow(shared.clone(), stopped.clone())),
+            tokio::spawn(record::run(shared.clone(), stopped)),
+        ];
+        Ok(Self {
+            shared,
+            listeners,
+            stopping,
+            stop,
+            lanes: handles,
+            delay,
+            tasks,
+            writer,
+        })
+    }
+
+    /// Where it listens, each address once.
+    pub fn listeners(&self) -> &[(SocketAddr, Purpose)] {
+        &self.listeners
+    }
+
+    /// Whether logins are decided.
+    pub fn is_ready(&self) -> bool {
+        self.shared.register.is_ready()
+    }
+
+    /// What a health page may read at any time.
+    pub fn health(&self) -> ServerHealth {
+        ServerHealth(self.shared.clone())
+    }
+
+    /// Answers what is in work, writes what is durable into the database, and ends.
+    pub async fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        let shared = self.shared.clone();
+        let (lanes, delay, writer) = (self.lanes, self.delay, self.writer);
+        let threads = tokio::task::spawn_blocking(move || {
+            for lane in lanes {
+                let _ = lane.join();
+            }
+            if let Some(pool) = shared.pool.get() {
+                pool.stop();
+            }
+            shared.delay.stop();
+            let _ = delay.join();
+            if let Some(journal) = shared.journal.get() {
+                journal.close();
+            }
+            let _ = writer.join();
+        });
+        let _ = threads.await;
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// Counters and states of a running door. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerHealth(Arc<Shared>);
+
+impl ServerHealth {
+    /// Whether logins are decided.
+    pub fn is_ready(&self) -> bool {
+        self.0.register.is_ready()
+    }
+
+    /// Counters by word, sizes of queues.
+    pub fn to_json(&self) -> serde_json::Value {
+        let shared = &self.0;
+        let journal = shared.journal.get().map(|journal| {
+            let stats = journal.stats();
+            serde_json::json!({
+                "durable": stats.durable.0,
+                "applied": stats.released.0,
+                "queued": stats.queued_records,
+                "bytes_on_disk": stats.bytes_on_disk,
+                "errors": stats.errors,
+                "is_failing": stats.failing,
+            })
+        });
+        serde_json::json!({
+            "radius": shared.counts.to_json(),
+            "people": shared.register.people().len(),
+            "nases": shared.register.policy().nases.entries().len(),
+            "delayed": shared.delay.waiting(),
+            "attempts_lost": shared.recorder.lost(),
+            "journal": journal,
+        })
+    }
+}
+
+fn limits(config: &RadiusConfig) -> LimiterConfig {
+    let limit = |failures| Limit {
+        failures,
+        window_seconds: config.failure_window_seconds,
+        lock_seconds: config.lock_seconds,
+    };
+    LimiterConfig {
+        user: limit(config.user_failures),
+        device: limit(config.device_failures),
+        nas: limit(config.nas_failures),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|e| format!("the system gives no thread: {e}"))
+}
+
+/// One lane per thread and listener; all threads of a listener share its port.
+fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String> {
+    let mut lanes = Vec::new();
+    for (address, purpose) in config.listeners()? {
+        let mut bound = address;
+        for _ in 0..threads {
+            match DoorSocket::bind(bound) {
+                Ok(socket) => {
+                    // Port 0 is whatever the first socket got.
+                    bound.set_port(socket.local_address().port());
+                    lanes.push(Lane::new(socket, purpose));
+                }
+                // "Every IPv6 address" of a machine without IPv6 is none.
+                Err(e) if address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+                    && e.kind() != std::io::ErrorKind::AddrInUse
+                    && e.kind() != std::io::ErrorKind::PermissionDenied =>
+                {
+                    tracing::warn!("not listening on {address}: {e}");
+                    break;
+                }
+                Err(e) => return Err(format!("cannot listen for RADIUS on {address}: {e}")),
+            }
+        }
+    }
+    if lanes.is_empty() {
+        return Err("there is no RADIUS port to listen on; see [radius] in the configuration".into());
+    }
+    Ok(lanes)
+}
+
+fn node_id(kernel: &Kernel, data: &std::path::Path) -> Result<String, String> {
+    journal::node_id(&RealDisk, data, || {
+        let mut fresh = [0u8; 16];
+        kernel.rng.fill(&mut fresh);
+        fresh
+    })
+    .map(|id| id.to_string())
+    .map_err(|e| format!("the node id in {}: {e}", data.display()))
+}
+
+fn open_journal(
+    shared: &Arc<Shared>,
+    data: &std::path::Path,
+) -> Result<Journal<Acknowledgement>, String> {
+    let kernel = &shared.kernel;
+    let mut fresh = [0u8; 16];
+    kernel.rng.fill(&mut fresh);
+    let clock = kernel.clock.clone();
+    let unix_clock = Arc::new(move || u64::try_from(clock.now().unix_seconds()).unwrap_or(0));
+    let mut options = Options::new(fresh, unix_clock);
+    options.max_bytes = shared.config.journal_mib.saturating_mul(1024 * 1024);
+    let (committed, failed) = (Arc::downgrade(shared), Arc::downgrade(shared));
+    let hooks = Hooks {
+        committed: Box::new(move |batch| {
+            if let Some(shared) = committed.upgrade() {
+                for (_, acknowledgement) in batch.drain(..) {
+                    shared.acknowledge(acknowledgement);
+                }
+            }
+        }),
+        failed: Box::new(move |batch, _| {
+            if let Some(shared) = failed.upgrade() {
+                for acknowledgement in batch.drain(..) {
+                    shared.forget(&acknowledgement, Dropped::JournalFailed);
+                }
+            }
+        }),
+    };
+    let (journal, recovered) = Journal::open(Arc::new(RealDisk), data, options, hooks)
+        .map_err(|e| format!("the accounting journal: {e}"))?;
+    tracing::info!("journal open: {recovered:?}");
+    Ok(journal)
+}
+
+fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {
+    let threads = match shared.config.proof_threads {
+        0 => cores(),
+        threads => threads,
+    };
+    let (working, shedding) = (Arc::downgrade(shared), Arc::downgrade(shared));
+    Pool::start(
+        threads,
+        move |job| {
+            if let Some(shared) = working.upgrade() {
+                shared.prove(job);
+            }
+        },
+        move |job| {
+            if let Some(shared) = shedding.upgrade() {
+                shared.shed(job);
+            }
+        },
+    )
+    .map_err(|e| format!("the system gives no thread: {e}"))
+}
+
+/// A receive thread.
+fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
+    let mut buffer = vec![0u8; BUFFER_OCTETS];
+    while !stopping.load(Ordering::Acquire) {
+        match lane.socket.receive(&mut buffer) {
+            Ok((length, peer)) => shared.receive(lane, &buffer[..length.min(BUFFER_OCTETS)], peer),
+            Err(e) if matches!(
+                e.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted
+            ) => {}
+            Err(e) => {
+                tracing::warn!("receiving failed: {e}");
+                // A socket that fails at once must not spin a core.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// Loads the register and keeps it right.
+async fn follow(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut follower = Follower::new(shared.kernel.clone(), shared.register.clone());
+    let mut is_failing = false;
+    loop {
+        let result = if shared.register.is_ready() {
+            follower.catch_up().await.map(|_| ())
+        } else {
+            let begun = Instant::now();
+            follower.load().await.inspect(|()| {
+                tracing::info!(
+                    people = shared.register.people().len(),
+                    nases = shared.register.policy().nases.entries().len(),
+                    milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    "register loaded: logins are decided from memory"
+                );
+            })
+        };
+        match result {
+            Ok(()) if is_failing => {
+                is_failing = false;
+                tracing::info!("the database answers again");
+            }
+            Ok(()) => {}
+            Err(e) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!("the register cannot be kept right: {e}");
+                }
+            }
+        }
+        let wait = if shared.register.is_ready() { FOLLOW_EVERY } else { LOAD_AGAIN };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}

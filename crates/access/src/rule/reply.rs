@@ -1,0 +1,477 @@
+//! Replies, compiled, and the list of attributes they build.
+//!
+//! A list keeps its order. Rows change it by their operators; the decision then puts, replaces and removes by typed
+//! constants; [`ReplyList::render`] hands everything to the wire. Values that travel hidden stay plain here and are
+//! hidden when the reply is sealed; they are **never** shown.
+
+use super::Op;
+use radius_wire::dictionary::{Attribute, Carrier, Dictionary};
+use radius_wire::{Attr, Hide, Kind, Reply};
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// One reply row, compiled.
+#[derive(Clone)]
+pub struct ReplyRow {
+    op: Op,
+    item: ReplyItem,
+}
+
+impl ReplyRow {
+    pub(super) fn compile(attribute: Arc<Attribute>, tag: Option<u8>, op: Op, value: &str) -> Result<Self, String> {
+        let octets = Zeroizing::new(attribute.encode_value(value).map_err(|e| e.to_string())?);
+        if octets.is_empty() {
+            return Err(format!("{} has no value", attribute.name()));
+        }
+        let is_nested = !attribute.inner().is_empty();
+        let hides = attribute.hide() != Hide::No;
+        if hides && (is_nested || !matches!(attribute.carrier(), Carrier::Standard { .. } | Carrier::Vendor { .. })) {
+            return Err(format!("{} would be hidden inside another attribute, which cannot be sent", attribute.name()));
+        }
+        // What can be written now can be written later.
+        let mut scratch = Zeroizing::new(Vec::new());
+        attribute
+            .append(tag, &octets, &mut scratch)
+            .map_err(|e| e.to_string())?;
+        let item = ReplyItem {
+            source: Source::Row(attribute),
+            tag,
+            value: Arc::new(octets),
+        };
+        Ok(Self { op, item })
+    }
+
+    /// The operator.
+    pub fn op(&self) -> Op {
+        self.op
+    }
+
+    /// What it is about.
+    pub fn item(&self) -> &ReplyItem {
+        &self.item
+    }
+}
+
+/// `Attribute op value`.
+impl fmt::Display for ReplyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = super::parse::quoted(self.op, &self.item.shown_value());
+        write!(f, "{} {} {value}", self.item.name(), self.op)
+    }
+}
+
+/// One attribute of a reply.
+#[derive(Clone)]
+pub struct ReplyItem {
+    source: Source,
+    tag: Option<u8>,
+    /// Without tag, not hidden.
+    value: Arc<Zeroizing<Vec<u8>>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    /// A row's attribute.
+    Row(Arc<Attribute>),
+    /// A constant's.
+    Constant {
+        name: &'static str,
+        vendor: u32,
+        number: u32,
+        tagged: bool,
+        hide: Hide,
+        /// The value as it lies in the attribute, with its tag.
+        payload: Arc<Zeroizing<Vec<u8>>>,
+    },
+}
+
+impl ReplyItem {
+    fn constant<T: Kind>(attr: Attr<T>, tag: u8, value: T::Value<'_>) -> Self {
+        let (mut bare, mut payload) = (Vec::new(), Vec::new());
+        T::encode(value, &mut bare);
+        if attr.tagged {
+            T::encode_tagged(tag, value, &mut payload);
+        } else {
+            T::encode(value, &mut payload);
+        }
+        Self {
+            source: Source::Constant {
+                name: attr.name,
+                vendor: attr.vendor,
+                number: attr.number,
+                tagged: attr.tagged,
+                hide: attr.hide,
+                payload: Arc::new(Zeroizing::new(payload)),
+            },
+            tag: (attr.tagged && tag != 0).then_some(tag),
+            value: Arc::new(Zeroizing::new(bare)),
+        }
+    }
+
+    /// The attribute's name with its tag.
+    pub fn name(&self) -> String {
+        let name = match &self.source {
+            Source::Row(attribute) => attribute.name(),
+            Source::Constant { name, .. } => name,
+        };
+        self.tag.map_or_else(|| name.to_owned(), |tag| format!("{name}:{tag}"))
+    }
+
+    /// The tag, where there is one.
+    pub fn tag(&self) -> Option<u8> {
+        self.tag
+    }
+
+    /// The value's octets, without tag and not hidden. Not for showing: see [`ReplyItem::shown_value`].
+    pub fn octets(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// The value as a number, where it has 1, 2, 4 or 8 octets.
+    pub fn number(&self) -> Option<u64> {
+        match self.value.len() {
+            1 | 2 | 4 | 8 => Some(self.value.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))),
+            _ => None,
+        }
+    }
+
+    /// Whether the value is a secret.
+    pub fn is_hidden(&self) -> bool {
+        match &self.source {
+            Source::Row(attribute) => attribute.hide() != Hide::No || attribute.flags().secret,
+            Source::Constant { hide, .. } => *hide != Hide::No,
+        }
+    }
+
+    /// The value for people; a secret one is not shown.
+    pub fn shown_value(&self) -> String {
+        if self.is_hidden() {
+            return "(hidden)".to_owned();
+        }
+        match &self.source {
+            Source::Row(attribute) => attribute.format_value(&self.value),
+            Source::Constant { vendor, number, .. } => {
+                let dictionary = Dictionary::builtin();
+                let attribute = match vendor {
+                    0 => dictionary.standard(*number),
+                    vendor => dictionary.vendor_attribute(*vendor, *number),
+                };
+                attribute.map_or_else(
+                    || String::from_utf8_lossy(&self.value).into_owned(),
+                    |attribute| attribute.format_value(&self.value),
+                )
+            }
+        }
+    }
+
+    /// Whether it is this attribute of this vendor (0 is none); never for one that lies inside another.
+    pub fn is(&self, vendor: u32, number: u32) -> bool {
+        match &self.source {
+            Source::Constant { vendor: v, number: n, .. } => (*v, *n) == (vendor, number),
+            Source::Row(attribute) if attribute.inner().is_empty() => match attribute.carrier() {
+                Carrier::Standard { kind } => (0, u32::from(kind)) == (vendor, number),
+                Carrier::Vendor { vendor: v, kind, .. } => (v, kind) == (vendor, number),
+                _ => false,
+            },
+            Source::Row(_) => false,
+        }
+    }
+
+    /// Whether both are the same attribute with the same tag.
+    fn is_same(&self, other: &ReplyItem) -> bool {
+        self.tag.unwrap_or(0) == other.tag.unwrap_or(0)
+            && match (&self.source, &other.source) {
+                (Source::Row(one), Source::Row(two)) => one.path() == two.path(),
+                (Source::Constant { vendor, number, .. }, _) => other.is(*vendor, *number),
+                (_, Source::Constant { vendor, number, .. }) => self.is(*vendor, *number),
+            }
+    }
+}
+
+/// `Attribute = value`.
+impl fmt::Display for ReplyItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.name(), super::parse::quoted(Op::Set, &self.shown_value()))
+    }
+}
+
+impl fmt::Debug for ReplyItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReplyItem({self})")
+    }
+}
+
+/// The attributes of a reply, in order. As long as the rows that made it.
+#[derive(Debug, Clone, Default)]
+pub struct ReplyList {
+    items: Vec<ReplyItem>,
+}
+
+/// An attribute of the list cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("reply attribute {attribute}: {reason}")]
+pub struct RenderFault {
+    /// Which.
+    pub attribute: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl ReplyList {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Changes the list as an owner's rows say: `=` adds where there is none of that name, `:=` replaces all of them,
+    /// `+=` adds at the end, `^=` at the beginning, `-=` removes those with that value. A tag is part of the name.
+    pub fn apply(&mut self, rows: &[ReplyRow]) {
+        for ReplyRow { op, item } in rows {
+            match op {
+                Op::Set if self.items.iter().any(|known| known.is_same(item)) => {}
+                Op::Assign => self.put_in_place(item.clone()),
+                Op::Prepend => self.items.insert(0, item.clone()),
+                Op::Remove => self
+                    .items
+                    .retain(|known| !(known.is_same(item) && known.value == item.value)),
+                _ => self.items.push(item.clone()),
+            }
+        }
+    }
+
+    /// The attributes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &ReplyItem> {
+        self.items.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The first of an attribute, whatever its tag; vendor 0 is none.
+    pub fn find(&self, vendor: u32, number: u32) -> Option<&ReplyItem> {
+        self.items.iter().find(|item| item.is(vendor, number))
+    }
+
+    /// The least number of an attribute, such as Session-Timeout.
+    pub fn least(&self, vendor: u32, number: u32) -> Option<u64> {
+        self.items
+            .iter()
+            .filter(|item| item.is(vendor, number))
+            .filter_map(ReplyItem::number)
+            .min()
+    }
+
+    /// Adds an attribute at the end.
+    pub fn put<T: Kind>(&mut self, attr: Attr<T>, value: T::Value<'_>) {
+        self.items.push(ReplyItem::constant(attr, 0, value));
+    }
+
+    /// Adds an attribute with a tag (1 to 31; 0 is none) at the end.
+    pub fn put_tagged<T: Kind>(&mut self, attr: Attr<T>, tag: u8, value: T::Value<'_>) {
+        self.items.push(ReplyItem::constant(attr, tag, value));
+    }
+
+    /// Puts an attribute in the place of all of the same name, or at the end.
+    pub fn replace<T: Kind>(&mut self, attr: Attr<T>, value: T::Value<'_>) {
+        self.put_in_place(ReplyItem::constant(attr, 0, value));
+    }
+
+    /// Removes an attribute, all its tags; how many there were. Vendor 0 is none.
+    pub fn remove(&mut self, vendor: u32, number: u32) -> usize {
+        let before = self.items.len();
+        self.items.retain(|item| !item.is(vendor, number));
+        before - self.items.len()
+    }
+
+    /// Puts everything into a reply, in order.
+    ///
+    /// # Errors
+    /// [`RenderFault`] names the attribute that cannot be written; rows were tried when they were compiled.
+    pub fn render(&self, reply: &mut Reply) -> Result<(), RenderFault> {
+        for item in &self.items {
+            match &item.source {
+                Source::Constant { vendor, number, tagged, hide, payload, .. } => {
+                    if *hide != Hide::No {
+                        let tag = tagged.then(|| item.tag.unwrap_or(0));
+                        reply.put_hidden(*vendor, *number, tag, *hide, &item.value);
+                    } else if *vendor == 0 {
+                        put_standard(reply, *number, payload).map_err(|reason| item.fault(reason))?;
+                    } else if !payload.is_empty() {
+                        reply.put_vendor(*vendor, *number, payload);
+                    }
+                }
+                Source::Row(attribute) => match (attribute.hide(), attribute.carrier()) {
+                    (Hide::No, _) => {
+                        let mut octets = Vec::new();
+                        attribute
+                            .append(item.tag, &item.value, &mut octets)
+                            .map_err(|e| item.fault(e.to_string()))?;
+                        reply.put_attributes(&octets);
+                    }
+                    (hide, Carrier::Standard { kind }) => {
+                        reply.put_hidden(0, kind.into(), item.hidden_tag(attribute), hide, &item.value);
+                    }
+                    (hide, Carrier::Vendor { vendor, kind, .. }) => {
+                        reply.put_hidden(vendor, kind, item.hidden_tag(attribute), hide, &item.value);
+                    }
+                    _ => return Err(item.fault("it cannot be hidden there".to_owned())),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the first of the same name stood, else at the end; the others of that name go.
+    fn put_in_place(&mut self, item: ReplyItem) {
+        let place = self.items.iter().position(|known| known.is_same(&item));
+        self.items.retain(|known| !known.is_same(&item));
+        match place {
+            Some(at) => self.items.insert(at.min(self.items.len()), item),
+            None => self.items.push(item),
+        }
+    }
+}
+
+impl ReplyItem {
+    fn hidden_tag(&self, attribute: &Attribute) -> Option<u8> {
+        attribute.flags().tagged.then(|| self.tag.unwrap_or(0))
+    }
+
+    fn fault(&self, reason: String) -> RenderFault {
+        RenderFault {
+            attribute: self.name(),
+            reason,
+        }
+    }
+}
+
+/// Long text (Reply-Message) is split by the wire.
+fn put_standard(reply: &mut Reply, number: u32, payload: &[u8]) -> Result<(), String> {
+    if !(1..=255).contains(&number) {
+        return Err(format!("there is no attribute {number} on the wire"));
+    }
+    reply.put(Attr::<radius_wire::attr::Octets>::new("", 0, number), payload);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Compiler, Rows, RuleSet, Side, parse_lines};
+    use radius_wire::attrs;
+    use radius_wire::{Code, MessageAuthenticatorRule, Packet, Question, Request, Rules, SealOptions, Secret};
+
+    fn compile(text: &str) -> RuleSet {
+        let mut rows = Rows::default();
+        for (side, row) in parse_lines(Dictionary::builtin(), text, Some(Side::Reply)).unwrap() {
+            rows.side_mut(side).push(row);
+        }
+        let (set, faults) = Compiler::new(Dictionary::builtin()).compile(&rows);
+        assert!(faults.is_empty(), "{faults:?}");
+        set
+    }
+
+    fn list(text: &str) -> ReplyList {
+        let mut list = ReplyList::new();
+        list.apply(&compile(text).replies);
+        list
+    }
+
+    fn shown(list: &ReplyList) -> Vec<String> {
+        list.iter().map(ReplyItem::to_string).collect()
+    }
+
+    #[test]
+    fn rows_change_the_list_by_their_operators() {
+        fn check(rows: &str, expect: &[&str]) {
+            assert_eq!(shown(&list(rows)), expect, "{rows}");
+        }
+        check("Idle-Timeout = 1\nIdle-Timeout = 2", &["Idle-Timeout = 1"]);
+        check("Idle-Timeout := 1\nSession-Timeout := 5\nIdle-Timeout := 2", &["Idle-Timeout = 2", "Session-Timeout = 5"]);
+        check("Class += a\nClass += b\nClass := c\nClass += d", &["Class = 0x63", "Class = 0x64"]);
+        check("Cisco-AVPair += a\nCisco-AVPair ^= b\nCisco-AVPair += c", &["Cisco-AVPair = b", "Cisco-AVPair = a", "Cisco-AVPair = c"]);
+        check("Cisco-AVPair += a\nCisco-AVPair += b\nCisco-AVPair -= a\nCisco-AVPair -= z", &["Cisco-AVPair = b"]);
+        check("Tunnel-Type:1 := VLAN\nTunnel-Type:2 := VLAN\nTunnel-Type:1 := GRE", &["Tunnel-Type:1 = GRE", "Tunnel-Type:2 = VLAN"]);
+        check("Reply-Message := \"Good day\"", &["Reply-Message = \"Good day\""]);
+    }
+
+    #[test]
+    fn a_number_is_found_lowered_and_removed() {
+        let mut list = list("Session-Timeout := 3600\nReply-Message := hi\nSession-Timeout += 1800");
+        assert_eq!(list.least(0, 27), Some(1800));
+        assert_eq!(list.find(0, 27).and_then(ReplyItem::number), Some(3600));
+        list.replace(attrs::SESSION_TIMEOUT, 600);
+        list.put(attrs::IDLE_TIMEOUT, 60);
+        assert_eq!(shown(&list), ["Session-Timeout = 600", "Reply-Message = hi", "Idle-Timeout = 60"]);
+        assert_eq!((list.least(0, 27), list.least(0, 18), list.least(0, 64)), (Some(600), None, None));
+        assert_eq!((list.remove(0, 27), list.remove(0, 27), list.len()), (1, 0, 2));
+        // a row replaces what a constant put, too
+        list.apply(&compile("Idle-Timeout := 90").replies);
+        assert_eq!(shown(&list), ["Reply-Message = hi", "Idle-Timeout = 90"]);
+    }
+
+    /// Seals the list into an Access-Accept and gives its attributes; without Message-Authenticator.
+    fn sealed(list: &ReplyList) -> Vec<u8> {
+        let secret = Secret::new("testing123");
+        let asked = Question::new(Code::ACCESS_REQUEST, 1, [7; 16], secret.clone())
+            .seal(true)
+            .unwrap();
+        let rules = Rules {
+            message_authenticator: MessageAuthenticatorRule::Observe,
+            refuse_unsigned_proxy_state: false,
+            max_proxy_states: 1,
+        };
+        let request = Request::verify(Packet::parse(asked.octets()).unwrap(), &secret, &rules).unwrap();
+        let mut reply = Reply::new(Code::ACCESS_ACCEPT);
+        list.render(&mut reply).unwrap();
+        let options = SealOptions {
+            message_authenticator: false,
+            salt_seed: 0x8000,
+        };
+        reply.seal(&request, options).unwrap()[20..].to_vec()
+    }
+
+    #[test]
+    fn a_list_is_rendered_in_order_with_tags_and_vendors() {
+        let mut list = list(
+            "Session-Timeout := 3600\nTunnel-Type:1 := VLAN\nTunnel-Private-Group-Id:1 := \"20\"\n\
+             Cisco-AVPair += \"a=b\"\nMikrotik-Rate-Limit := 1M/2M",
+        );
+        list.put(attrs::IDLE_TIMEOUT, 60);
+        list.put_tagged(attrs::TUNNEL_MEDIUM_TYPE, 1, 6);
+        let mut expect = Vec::new();
+        expect.extend(*b"\x1b\x06\x00\x00\x0e\x10\x40\x06\x01\x00\x00\x0d\x51\x05\x0120");
+        expect.extend(*b"\x1a\x0b\x00\x00\x00\x09\x01\x05a=b");
+        expect.extend(*b"\x1a\x0d\x00\x00\x3a\x8c\x08\x071M/2M");
+        expect.extend(*b"\x1c\x06\x00\x00\x00\x3c\x41\x06\x01\x00\x00\x06");
+        assert_eq!(sealed(&list), expect);
+    }
+
+    #[test]
+    fn a_hidden_value_is_hidden_on_the_wire_and_not_shown() {
+        let mut list = list("Tunnel-Password:1 := wonderland");
+        list.put(attrs::microsoft::MS_MPPE_SEND_KEY, b"wonderland-wonderland-wonderland");
+        let octets = sealed(&list);
+        assert_eq!(octets.first_chunk(), Some(&[69, 21, 1]));
+        assert!(!octets.windows(10).any(|part| part == b"wonderland"));
+        assert!(octets.iter().filter(|octet| **octet == 26).count() >= 1);
+        assert_eq!(shown(&list), ["Tunnel-Password:1 = (hidden)", "MS-MPPE-Send-Key = (hidden)"]);
+        assert!(!format!("{list:?}").contains("wonderland"));
+    }
+
+    #[test]
+    fn long_text_from_the_decision_is_split() {
+        let mut list = ReplyList::new();
+        list.put(attrs::REPLY_MESSAGE, "x".repeat(300).as_bytes());
+        let octets = sealed(&list);
+        assert_eq!((octets.len(), octets[0], octets[1], octets[255]), (304, 18, 255, 18));
+    }
+}

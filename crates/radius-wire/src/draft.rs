@@ -1,0 +1,569 @@
+//! Attributes collected for a packet whose authenticator is not known yet.
+//!
+//! Shared by replies and questions. Values that travel hidden are kept in
+//! clear until the packet is sealed, and erased afterwards. A fault is kept
+//! and reported when sealing, so that putting attributes reads as a list.
+
+use zeroize::Zeroizing;
+
+use crate::attr::{Attr, Hide, Kind, MAX_TAG};
+use crate::hide::{hide_password, hide_salted, xor_ascend};
+use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, MAX_VALUE_OCTETS, kind};
+use crate::secret::Secret;
+use crate::writer::{PacketWriter, SealFault, append_attribute, append_vendor_attribute};
+
+/// Room for attributes in one packet.
+const MAX_ATTRIBUTE_OCTETS: usize = MAX_OCTETS - HEADER_OCTETS;
+
+/// What a packet will hold, in order.
+pub(crate) struct Draft {
+    /// Finished attributes.
+    finished: Vec<u8>,
+    /// Attributes that wait for the authenticator.
+    hidden: Vec<Hidden>,
+    /// Octets the hidden ones will need at least.
+    hidden_octets: usize,
+    /// Standard attributes that only sealing may write.
+    reserved: &'static [u8],
+    fault: Option<SealFault>,
+}
+
+struct Hidden {
+    /// Octets of finished attributes that come before it.
+    after: usize,
+    vendor: u32,
+    number: u32,
+    tag: Option<u8>,
+    hide: Hide,
+    plain: Zeroizing<Vec<u8>>,
+}
+
+impl Draft {
+    pub(crate) fn new(reserved: &'static [u8]) -> Draft {
+        Draft {
+            finished: Vec::new(),
+            hidden: Vec::new(),
+            hidden_octets: 0,
+            reserved,
+            fault: None,
+        }
+    }
+
+    /// Puts a typed value with a tag (0 = untagged).
+    pub(crate) fn put<T: Kind>(&mut self, attr: Attr<T>, tag: u8, value: T::Value<'_>) {
+        let (vendor, number) = (attr.vendor, attr.number);
+        if tag != 0 && !attr.tagged {
+            return self.fail(SealFault::Tag {
+                vendor,
+                number,
+                tag,
+            });
+        }
+        let mut octets = Zeroizing::new(Vec::new());
+        if attr.hide != Hide::No {
+            T::encode(value, &mut octets);
+            let tag = attr.tagged.then_some(tag);
+            return self.put_hidden(vendor, number, tag, attr.hide, &octets);
+        }
+        match attr.tagged {
+            true if tag > MAX_TAG => {
+                return self.fail(SealFault::Tag {
+                    vendor,
+                    number,
+                    tag,
+                });
+            }
+            true => T::encode_tagged(tag, value, &mut octets),
+            false => T::encode(value, &mut octets),
+        }
+        if octets.is_empty() {
+            return;
+        }
+        match (vendor, u8::try_from(number)) {
+            (0, Ok(kind)) => self.put_split(kind, &octets),
+            (0, Err(_)) => self.fail(SealFault::Number { vendor, number }),
+            _ => self.put_vendor(vendor, number, &octets),
+        }
+    }
+
+    /// Puts a standard attribute; the kinds made to be sent in pieces are
+    /// split where they are too long.
+    fn put_split(&mut self, kind: u8, value: &[u8]) {
+        let text = kind == kind::REPLY_MESSAGE;
+        let splits = text || matches!(kind, kind::EAP_MESSAGE | kind::NAS_FILTER_RULE);
+        let mut rest = value;
+        while splits && rest.len() > MAX_VALUE_OCTETS && self.fault.is_none() {
+            let (piece, after) = rest.split_at(piece_octets(rest, text));
+            self.put_raw(kind, piece);
+            rest = after;
+        }
+        self.put_raw(kind, rest);
+    }
+
+    pub(crate) fn put_raw(&mut self, kind: u8, value: &[u8]) {
+        if !self.reserved.contains(&kind) {
+            let done = append_attribute(kind, value, &mut self.finished);
+            self.keep(done);
+        }
+    }
+
+    pub(crate) fn put_vendor(&mut self, vendor: u32, number: u32, value: &[u8]) {
+        let done = append_vendor_attribute(vendor, number, value, &mut self.finished);
+        self.keep(done);
+    }
+
+    /// Puts finished attributes, each checked, reserved ones left out.
+    pub(crate) fn put_attributes(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        while let Some(&kind) = rest.first() {
+            let length = rest.get(1).copied().map_or(0, usize::from);
+            let piece = rest.split_at_checked(length);
+            match piece {
+                Some((attribute, after)) if kind != 0 && length >= ATTRIBUTE_HEADER_OCTETS => {
+                    self.put_raw(kind, &attribute[ATTRIBUTE_HEADER_OCTETS..]);
+                    rest = after;
+                }
+                _ => {
+                    let offset = octets.len() - rest.len();
+                    return self.fail(SealFault::NotAttributes { offset });
+                }
+            }
+            if self.fault.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps a value to be hidden when sealing.
+    pub(crate) fn put_hidden(
+        &mut self,
+        vendor: u32,
+        number: u32,
+        tag: Option<u8>,
+        hide: Hide,
+        plain: &[u8],
+    ) {
+        if let Some(tag) = tag.filter(|tag| *tag > MAX_TAG) {
+            return self.fail(SealFault::Tag {
+                vendor,
+                number,
+                tag,
+            });
+        }
+        if vendor == 0 && !(1..=255).contains(&number) {
+            return self.fail(SealFault::Number { vendor, number });
+        }
+        let octets = plain.len() + ATTRIBUTE_HEADER_OCTETS;
+        if self.length() + octets > MAX_ATTRIBUTE_OCTETS {
+            return self.fail(self.too_long(octets));
+        }
+        self.hidden_octets += octets;
+        self.hidden.push(Hidden {
+            after: self.finished.len(),
+            vendor,
+            number,
+            tag,
+            hide,
+            plain: Zeroizing::new(plain.to_vec()),
+        });
+    }
+
+    /// Whether a finished standard attribute of this kind is there.
+    pub(crate) fn contains(&self, kind: u8) -> bool {
+        let mut rest = self.finished.as_slice();
+        while let [found, length, ..] = *rest {
+            if found == kind {
+                return true;
+            }
+            rest = rest.get(usize::from(length)..).unwrap_or_default();
+        }
+        false
+    }
+
+    /// Writes everything, hiding what must be hidden.
+    pub(crate) fn write(
+        &self,
+        writer: &mut PacketWriter,
+        secret: &Secret,
+        authenticator: &[u8; 16],
+        salt_seed: u16,
+    ) -> Result<(), SealFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let mut written = 0;
+        let mut salt = salt_seed;
+        for hidden in &self.hidden {
+            let before = self.finished.get(written..hidden.after);
+            writer.attributes(before.unwrap_or_default())?;
+            written = hidden.after;
+            let value = hidden.seal(salt, secret, authenticator)?;
+            salt = salt.wrapping_add(1);
+            match (hidden.vendor, u8::try_from(hidden.number)) {
+                (0, Ok(kind)) => writer.attribute(kind, &value)?,
+                (vendor, _) => writer.vendor_attribute(vendor, hidden.number, &value)?,
+            }
+        }
+        writer.attributes(self.finished.get(written..).unwrap_or_default())
+    }
+
+    /// Octets of attributes, hidden ones at their least.
+    fn length(&self) -> usize {
+        self.finished.len() + self.hidden_octets
+    }
+
+    fn too_long(&self, more: usize) -> SealFault {
+        SealFault::PacketTooLong {
+            octets: HEADER_OCTETS + self.length() + more,
+        }
+    }
+
+    fn keep(&mut self, done: Result<(), SealFault>) {
+        if let Err(fault) = done {
+            self.fail(fault);
+        } else if self.length() > MAX_ATTRIBUTE_OCTETS {
+            self.fail(self.too_long(0));
+        }
+    }
+
+    /// Keeps the first fault, and gives up what was collected: a draft with a
+    /// fault is never sent, and must not grow.
+    fn fail(&mut self, fault: SealFault) {
+        self.fault.get_or_insert(fault);
+        self.finished.clear();
+        self.hidden.clear();
+        self.hidden_octets = 0;
+    }
+}
+
+impl Hidden {
+    fn seal(
+        &self,
+        salt: u16,
+        secret: &Secret,
+        authenticator: &[u8; 16],
+    ) -> Result<Vec<u8>, SealFault> {
+        let value = match self.hide {
+            Hide::No => Ok(self.plain.to_vec()),
+            Hide::Password => hide_password(&self.plain, secret, authenticator),
+            Hide::Salted => hide_salted(&self.plain, salt.to_be_bytes(), secret, authenticator),
+            Hide::Ascend => Ok(xor_ascend(&self.plain, secret, authenticator)),
+        };
+        let mut value = value.map_err(|reason| SealFault::Hide {
+            vendor: self.vendor,
+            number: self.number,
+            reason,
+        })?;
+        // Ciphertext can begin with any octet, so the tag is always written.
+        if let Some(tag) = self.tag {
+            value.insert(0, tag);
+        }
+        Ok(value)
+    }
+}
+
+/// How much of a long value goes in the next attribute: all there is room
+/// for, but no character cut in two where the value is text.
+fn piece_octets(value: &[u8], text: bool) -> usize {
+    let limit = value.len().min(MAX_VALUE_OCTETS);
+    // A UTF-8 character has at most three octets after its first.
+    let lowest = limit.saturating_sub(3).max(1);
+    let starts_character = |at: &usize| value.get(*at).is_none_or(|octet| octet & 0xc0 != 0x80);
+    match text {
+        true => (lowest..=limit)
+            .rev()
+            .find(starts_character)
+            .unwrap_or(limit),
+        false => limit,
+    }
+}
+
+/// The ways to put attributes, for a type with a field `draft: Draft`.
+macro_rules! put_methods {
+    () => {
+        /// Puts a typed value; hidden attributes are hidden when sealing.
+        /// Empty text and octets are left out, as RFC 2865 §5 demands.
+        /// Reply-Message, EAP-Message and NAS-Filter-Rule are split over as
+        /// many attributes as they need.
+        pub fn put<T: $crate::attr::Kind>(
+            &mut self,
+            attr: $crate::attr::Attr<T>,
+            value: T::Value<'_>,
+        ) -> &mut Self {
+            self.draft.put(attr, 0, value);
+            self
+        }
+
+        /// Like `put`, for text at hand as `str`.
+        pub fn put_text(
+            &mut self,
+            attr: $crate::attr::Attr<$crate::attr::Text>,
+            value: &str,
+        ) -> &mut Self {
+            self.put(attr, value.as_bytes())
+        }
+
+        /// Like `put`, with a tag from 1 to 31; 0 means untagged.
+        pub fn put_tagged<T: $crate::attr::Kind>(
+            &mut self,
+            attr: $crate::attr::Attr<T>,
+            tag: u8,
+            value: T::Value<'_>,
+        ) -> &mut Self {
+            self.draft.put(attr, tag, value);
+            self
+        }
+
+        /// Puts the octets of a standard attribute's value as they are.
+        pub fn put_raw(&mut self, kind: u8, value: &[u8]) -> &mut Self {
+            self.draft.put_raw(kind, value);
+            self
+        }
+
+        /// Puts the octets of a vendor attribute's value as they are.
+        pub fn put_vendor(&mut self, vendor: u32, number: u32, value: &[u8]) -> &mut Self {
+            self.draft.put_vendor(vendor, number, value);
+            self
+        }
+
+        /// Puts finished attributes, such as the dictionary writes them.
+        pub fn put_attributes(&mut self, octets: &[u8]) -> &mut Self {
+            self.draft.put_attributes(octets);
+            self
+        }
+
+        /// Puts the plain octets of a value that sealing hides. `vendor` is 0
+        /// for standard attributes; `tag` is `None` for attributes that take
+        /// none and 0 for an untagged value of those that do.
+        pub fn put_hidden(
+            &mut self,
+            vendor: u32,
+            number: u32,
+            tag: Option<u8>,
+            hide: $crate::attr::Hide,
+            plain: &[u8],
+        ) -> &mut Self {
+            self.draft.put_hidden(vendor, number, tag, hide, plain);
+            self
+        }
+    };
+}
+pub(crate) use put_methods;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::{Integer, Octets, Text};
+    use crate::code::Code;
+    use crate::hide::HideError;
+    use crate::packet::Packet;
+
+    const AUTHENTICATOR: [u8; 16] = [3; 16];
+
+    fn write(draft: &Draft) -> Result<Vec<u8>, SealFault> {
+        let mut writer = PacketWriter::new(Code::ACCESS_ACCEPT, 1, &AUTHENTICATOR);
+        draft.write(&mut writer, &Secret::new("s"), &AUTHENTICATOR, 0x7fff)?;
+        Ok(writer.finish())
+    }
+
+    fn kinds(octets: &[u8]) -> Vec<u8> {
+        let packet = Packet::parse(octets).unwrap();
+        packet
+            .attributes()
+            .map(|attribute| attribute.kind)
+            .collect()
+    }
+
+    #[test]
+    fn attributes_keep_the_order_they_were_put_in() {
+        let mut draft = Draft::new(&[]);
+        draft.put_hidden(0, 69, Some(1), Hide::Salted, b"one");
+        draft.put_raw(25, b"class");
+        draft.put_hidden(311, 16, None, Hide::Salted, b"two");
+        draft.put_hidden(0, 2, None, Hide::Password, b"three");
+        draft.put_raw(6, &[0, 0, 0, 2]);
+        let octets = write(&draft).unwrap();
+        assert_eq!(kinds(&octets), [69, 25, 26, 2, 6]);
+    }
+
+    #[test]
+    fn every_hidden_value_has_a_salt_of_its_own_with_the_top_bit_set() {
+        let mut draft = Draft::new(&[]);
+        draft.put_hidden(0, 69, Some(1), Hide::Salted, b"same");
+        draft.put_hidden(0, 69, Some(1), Hide::Salted, b"same");
+        let octets = write(&draft).unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        let salts: Vec<_> = packet.all(69).map(|value| value[1..3].to_vec()).collect();
+        assert_eq!(salts, [[0xff, 0xff], [0x80, 0x00]]);
+    }
+
+    #[test]
+    fn hidden_values_are_revealed_again_in_every_form() {
+        for (hide, tag) in [
+            (Hide::No, None),
+            (Hide::Password, None),
+            (Hide::Salted, None),
+            (Hide::Salted, Some(9)),
+            (Hide::Ascend, None),
+        ] {
+            for vendor in [0, 529] {
+                let mut draft = Draft::new(&[]);
+                draft.put_hidden(vendor, 69, tag, hide, b"plain");
+                let octets = write(&draft).unwrap();
+                let packet = Packet::parse(&octets).unwrap();
+                let mut attr = Attr::<Octets>::new("X", vendor, 69).with_hide(hide);
+                if tag.is_some() {
+                    attr = attr.with_tag();
+                }
+                let got = packet.reveal(attr, &Secret::new("s"), &AUTHENTICATOR);
+                let got = got.unwrap().unwrap();
+                assert_eq!(got.tag, tag.unwrap_or(0));
+                assert_eq!(got.plain.as_slice(), b"plain");
+            }
+        }
+    }
+
+    #[test]
+    fn long_reply_messages_are_split_between_characters() {
+        let mut draft = Draft::new(&[]);
+        let text = "é".repeat(200);
+        draft.put(
+            Attr::<Text>::new("Reply-Message", 0, 18),
+            0,
+            text.as_bytes(),
+        );
+        let octets = write(&draft).unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        let lengths: Vec<_> = packet.all(18).map(<[u8]>::len).collect();
+        assert_eq!(lengths, [252, 148]);
+        assert_eq!(packet.joined(18).unwrap(), text.as_bytes());
+    }
+
+    #[test]
+    fn text_that_is_no_utf_8_is_split_all_the_same() {
+        let mut draft = Draft::new(&[]);
+        let value = [0x80; 600];
+        draft.put(Attr::<Text>::new("Reply-Message", 0, 18), 0, &value);
+        draft.put(Attr::<Octets>::new("EAP-Message", 0, 79), 0, &value);
+        let octets = write(&draft).unwrap();
+        let packet = Packet::parse(&octets).unwrap();
+        assert_eq!(packet.joined(18).unwrap(), value);
+        let lengths: Vec<_> = packet.all(79).map(<[u8]>::len).collect();
+        assert_eq!(lengths, [253, 253, 94]);
+    }
+
+    #[test]
+    fn reserved_attributes_are_left_out() {
+        let mut draft = Draft::new(&[80, 33]);
+        draft.put_raw(80, &[0; 16]);
+        draft.put_attributes(&[33, 3, 1, 25, 3, 7, 80, 2]);
+        assert_eq!(kinds(&write(&draft).unwrap()), [25]);
+        assert!(draft.contains(25) && !draft.contains(33));
+    }
+
+    #[test]
+    fn the_first_fault_is_reported_when_writing() {
+        fn check(put: impl Fn(&mut Draft), expect: SealFault) {
+            let mut draft = Draft::new(&[]);
+            draft.put_raw(25, b"kept until the fault");
+            put(&mut draft);
+            draft.put_raw(0, b"a later fault");
+            assert_eq!(write(&draft), Err(expect));
+        }
+        let number = Attr::<Integer>::new("N", 0, 300);
+        let text = Attr::<Text>::new("T", 0, 11);
+        check(
+            |d| d.put(number, 0, 1),
+            SealFault::Number {
+                vendor: 0,
+                number: 300,
+            },
+        );
+        check(
+            |d| d.put(text, 3, b"x"),
+            SealFault::Tag {
+                vendor: 0,
+                number: 11,
+                tag: 3,
+            },
+        );
+        check(
+            |d| d.put(text.with_tag(), 32, b"x"),
+            SealFault::Tag {
+                vendor: 0,
+                number: 11,
+                tag: 32,
+            },
+        );
+        check(
+            |d| d.put(text, 0, &[b'x'; 254]),
+            SealFault::ValueTooLong {
+                vendor: 0,
+                number: 11,
+                octets: 254,
+                limit: 253,
+            },
+        );
+        check(
+            |d| d.put_attributes(&[25, 3, 1, 25, 4, 1]),
+            SealFault::NotAttributes { offset: 3 },
+        );
+        check(
+            |d| d.put_attributes(&[25]),
+            SealFault::NotAttributes { offset: 0 },
+        );
+        check(
+            |d| d.put_attributes(&[0, 2]),
+            SealFault::NotAttributes { offset: 0 },
+        );
+        check(
+            |d| d.put_attributes(&[25, 1]),
+            SealFault::NotAttributes { offset: 0 },
+        );
+        check(
+            |d| d.put_hidden(0, 256, None, Hide::Salted, b""),
+            SealFault::Number {
+                vendor: 0,
+                number: 256,
+            },
+        );
+        check(
+            |d| d.put_hidden(0, 69, Some(32), Hide::Salted, b""),
+            SealFault::Tag {
+                vendor: 0,
+                number: 69,
+                tag: 32,
+            },
+        );
+    }
+
+    #[test]
+    fn values_that_cannot_be_hidden_are_named() {
+        let mut draft = Draft::new(&[]);
+        draft.put_hidden(0, 2, None, Hide::Password, &[b'x'; 129]);
+        let reason = HideError::TooLong {
+            octets: 129,
+            limit: 128,
+        };
+        let expect = SealFault::Hide {
+            vendor: 0,
+            number: 2,
+            reason,
+        };
+        assert_eq!(write(&draft), Err(expect));
+    }
+
+    #[test]
+    fn a_draft_stops_growing_at_the_packet_limit() {
+        let mut draft = Draft::new(&[]);
+        for _ in 0..100 {
+            draft.put_raw(25, &[1; 253]);
+            draft.put_hidden(0, 69, None, Hide::Salted, &[1; 200]);
+        }
+        assert!(matches!(
+            write(&draft),
+            Err(SealFault::PacketTooLong { .. })
+        ));
+        assert!(draft.length() <= MAX_ATTRIBUTE_OCTETS);
+    }
+}

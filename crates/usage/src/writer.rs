@@ -1,0 +1,292 @@
+//! A batch of the journal becomes rows: one transaction, exactly once.
+//!
+//! The transaction holds everything: the sessions, the counters, restarts, what could not be read, the news, and how
+//! far the journal is applied. Whatever is killed in between, the batch is applied as a whole or not at all, and one
+//! that is applied already is recognised by the checkpoint. Two nodes that report about one session meet in its row:
+//! rows are locked in the order of their keys, and what is applied is applied to what is stored.
+
+use crate::applied::{AppliedSession, Settlement};
+use crate::entry::{BadEntry, Entry};
+use crate::report::Report;
+use crate::session::store::{self, Generations, Key};
+use crate::session::{Change, Restart, Session, SessionId, generation};
+use crate::restart;
+use chrono_tz::Tz;
+use journal::Position;
+use kernel::id::Uuid;
+use kernel::{Engine, Error, Kernel, News, OrganisationId, Time, Tx};
+use std::collections::BTreeMap;
+
+/// News: a batch of reports was applied. Subject: the batch; detail: node, journal, the last position, how many.
+pub const REPORTS_APPLIED: &str = "reports.applied";
+
+kernel::statements! {
+    /// Statements that both engines run.
+    pub STATEMENTS;
+    SET_CHECKPOINT = "INSERT INTO journal_checkpoint (node, journal, position, modified) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (node, journal) DO UPDATE SET position = excluded.position, modified = excluded.modified";
+    CHECKPOINT = "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2";
+    KEEP_UNREADABLE = "INSERT INTO report_unreadable (node, journal, position, reason, octets, at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (node, journal, position) DO NOTHING";
+}
+
+// SQLite's one writer is alone in its transaction; PostgreSQL locks the checkpoint's row.
+kernel::statements! {
+    /// SQLite's own.
+    pub SQLITE_STATEMENTS;
+    SQLITE_LOCK_CHECKPOINT = "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2";
+}
+kernel::statements! {
+    /// PostgreSQL's own.
+    pub POSTGRES_STATEMENTS;
+    POSTGRES_LOCK_CHECKPOINT =
+        "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2 FOR UPDATE";
+}
+
+/// Whose journal a batch comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The node's id.
+    pub node: String,
+    /// The journal's id.
+    pub journal: String,
+}
+
+/// One journalled report, or what cannot be read as one.
+pub type Item = (Position, Result<Entry, BadEntry>);
+
+/// What a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The batch's id, the subject of its news.
+    pub batch: Uuid,
+    /// Every session it changed, as it is now.
+    pub sessions: Vec<AppliedSession>,
+    /// Restarts it reported.
+    pub restarts: Vec<Restart>,
+    /// How many records were kept unread.
+    pub unreadable: usize,
+    /// How many had been applied before.
+    pub repeated: usize,
+}
+
+#[derive(sqlx::FromRow)]
+struct CheckpointRow {
+    position: i64,
+}
+
+/// How far a journal is applied; 0 for not at all.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn checkpoint(db: &kernel::Db, origin: &Origin) -> Result<Position, Error> {
+    let row: Option<CheckpointRow> = db.first(CHECKPOINT, kernel::values![&origin.node, &origin.journal]).await?;
+    Ok(row.map_or(Position(0), CheckpointRow::position))
+}
+
+impl CheckpointRow {
+    fn position(self) -> Position {
+        Position(u64::try_from(self.position).unwrap_or(0))
+    }
+}
+
+/// Applies a batch. `upto` is the journal's last position that the batch accounts for (records of other kinds
+/// included); `zone_of` is an organisation's time zone.
+///
+/// # Errors
+/// [`Error::Engine`]; then nothing of it is applied, and it may be handed over again. An error that
+/// [`Error::is_duplicate`] means that another node made the same session meanwhile: the next try finds its row.
+pub async fn apply_batch(
+    kernel: &Kernel,
+    origin: &Origin,
+    upto: Position,
+    items: &[Item],
+    zone_of: impl Fn(Uuid) -> Tz,
+) -> Result<Applied, Error> {
+    let now = kernel.now();
+    let mut tx = kernel.db.begin().await?;
+    let applied_to = lock_checkpoint(&mut tx, origin).await?;
+    let mut applied = Applied {
+        batch: kernel.new_uuid(),
+        sessions: Vec::new(),
+        restarts: Vec::new(),
+        unreadable: 0,
+        repeated: 0,
+    };
+    let mut reports = Vec::new();
+    for (position, item) in items {
+        if *position <= applied_to {
+            applied.repeated += 1;
+            continue;
+        }
+        match read(item) {
+            Ok(report) => reports.push(report),
+            Err((reason, octets)) => {
+                keep_unreadable(&mut tx, origin, *position, &reason, &octets, now).await?;
+                applied.unreadable += 1;
+            }
+        }
+    }
+    if upto <= applied_to {
+        tx.rollback().await?;
+        return Ok(applied);
+    }
+    apply_reports(kernel, &mut tx, now, &reports, &mut applied, &zone_of).await?;
+    let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
+    tx.run(SET_CHECKPOINT, kernel::values![&origin.node, &origin.journal, position, now]).await?;
+    if !reports.is_empty() {
+        let detail = serde_json::json!({
+            "node": origin.node,
+            "journal": origin.journal,
+            "position": position,
+            "reports": reports.len(),
+            "sessions": applied.sessions.len(),
+        });
+        tx.tell(now, News::new(REPORTS_APPLIED, None, applied.batch).with_detail(detail)).await?;
+    }
+    tx.commit().await?;
+    Ok(applied)
+}
+
+fn read(item: &Result<Entry, BadEntry>) -> Result<Report, (String, Vec<u8>)> {
+    match item {
+        Ok(entry) => Report::read(entry).map_err(|e| (e.to_string(), entry.encode())),
+        Err(bad) => Err((bad.to_string(), bad.octets.clone())),
+    }
+}
+
+async fn lock_checkpoint(tx: &mut Tx, origin: &Origin) -> Result<Position, Error> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => SQLITE_LOCK_CHECKPOINT,
+        Engine::Postgres => POSTGRES_LOCK_CHECKPOINT,
+    };
+    let row: Option<CheckpointRow> = tx.first(sql, kernel::values![&origin.node, &origin.journal]).await?;
+    Ok(row.map_or(Position(0), CheckpointRow::position))
+}
+
+/// Keeps whole what was acknowledged and cannot become a session.
+pub(crate) async fn keep_unreadable(
+    tx: &mut Tx,
+    origin: &Origin,
+    position: Position,
+    reason: &str,
+    octets: &[u8],
+    now: Time,
+) -> Result<(), Error> {
+    tracing::warn!(position = position.0, reason, "an accounting report was kept unread");
+    let position = i64::try_from(position.0).unwrap_or(i64::MAX);
+    let reason = reason.replace('\0', "\u{fffd}");
+    let values = kernel::values![&origin.node, &origin.journal, position, reason, hex::encode(octets), now];
+    tx.run(KEEP_UNREADABLE, values).await?;
+    Ok(())
+}
+
+async fn apply_reports(
+    kernel: &Kernel,
+    tx: &mut Tx,
+    now: Time,
+    reports: &[Report],
+    applied: &mut Applied,
+    zone_of: &impl Fn(Uuid) -> Tz,
+) -> Result<(), Error> {
+    let mut by_key: BTreeMap<Key, Vec<&Report>> = BTreeMap::new();
+    let mut restarts: Vec<(OrganisationId, Restart)> = Vec::new();
+    for report in reports {
+        match Restart::of(report) {
+            Some(restart) => restarts.push((report.organisation, restart)),
+            None => by_key.entry(key_of(report)).or_default().push(report),
+        }
+    }
+    // In one order for all nodes, and the latest of each box last.
+    restarts.sort_by(|(_, a), (_, b)| order_of(a).cmp(&order_of(b)));
+    for (organisation, restart) in &restarts {
+        restart::record(tx, now, *organisation, restart).await?;
+    }
+    let mut known: BTreeMap<Uuid, Vec<Restart>> = BTreeMap::new();
+    let mut settlement = Settlement::default();
+    for (key, reports) in &by_key {
+        if !known.contains_key(&key.nas) {
+            known.insert(key.nas, restart::of_nas(tx, key.nas).await?);
+        }
+        let restarts = known.get(&key.nas).map(Vec::as_slice).unwrap_or_default();
+        let rows = store::lock(tx, key).await?;
+        apply_to_key(kernel, tx, rows, reports, restarts, zone_of, &mut settlement).await?;
+    }
+    applied.restarts = restarts.into_iter().map(|(_, restart)| restart).collect();
+    applied.sessions = settlement.write(tx).await?;
+    Ok(())
+}
+
+fn key_of(report: &Report) -> Key {
+    Key {
+        nas: report.nas,
+        session_id: report.session_id.clone(),
+        identity: report.identity.clone(),
+    }
+}
+
+fn order_of(restart: &Restart) -> (Uuid, &str, &str, &str, Time) {
+    (
+        restart.nas_id,
+        &restart.nas_ip_address,
+        &restart.nas_identifier,
+        &restart.called_station_id,
+        restart.at,
+    )
+}
+
+async fn apply_to_key(
+    kernel: &Kernel,
+    tx: &mut Tx,
+    rows: Generations,
+    reports: &[&Report],
+    restarts: &[Restart],
+    zone_of: &impl Fn(Uuid) -> Tz,
+    settlement: &mut Settlement,
+) -> Result<(), Error> {
+    let Generations { current, past } = rows;
+    let mut is_past: Vec<bool> = vec![false; current.len()];
+    is_past.resize(current.len() + past.len(), true);
+    let mut rows: Vec<Session> = current.into_iter().chain(past).collect();
+    let mut is_new = vec![false; rows.len()];
+    for report in reports {
+        let zone = zone_of(report.organisation.0);
+        let place = generation::choose(&rows, report, restarts).unwrap_or_else(|| {
+            let newest = rows.iter().map(|row| row.generation).max();
+            let generation = newest.map_or(0, |newest| newest.saturating_add(1));
+            rows.push(Session::new(SessionId(kernel.new_uuid()), generation, report));
+            is_new.push(true);
+            is_past.push(false);
+            rows.len() - 1
+        });
+        if std::mem::take(&mut is_past[place]) {
+            store::restore(tx, rows[place].id).await?;
+        }
+        let change = rows[place].apply(report, zone);
+        settlement.note(rows[place].clone(), std::mem::take(&mut is_new[place]), &change);
+        close_what_is_over(&mut rows, &is_past, restarts, zone, settlement);
+    }
+    Ok(())
+}
+
+/// Closes what a restart or a later session with the same id has ended. Rows in history are closed already.
+fn close_what_is_over(
+    rows: &mut [Session],
+    is_past: &[bool],
+    restarts: &[Restart],
+    zone: Tz,
+    settlement: &mut Settlement,
+) {
+    let mut note = |row: &Session, change: &Change| settlement.note(row.clone(), false, change);
+    for row in rows.iter_mut().zip(is_past).filter(|(_, past)| !**past).map(|(row, _)| row) {
+        let first = restarts.iter().filter(|restart| restart.covers(row)).min_by_key(|restart| restart.at);
+        if let Some(restart) = first.filter(|restart| row.stopped.is_none_or(|stopped| stopped > restart.at)) {
+            let change = row.close_for_restart(restart, zone);
+            note(row, &change);
+        }
+    }
+    for (place, begin) in generation::replaced(rows) {
+        let change = rows[place].close_as_replaced(begin, zone);
+        note(&rows[place], &change);
+    }
+}

@@ -1,0 +1,412 @@
+//! The real binary over a place: operators' commands, and the server as a process that can be killed.
+
+use crate::place::Place;
+use crate::wait;
+use kernel::Engine;
+use serde_json::Value as Json;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The binary under test; without it the one beside the test's own executable.
+pub const BINARY_VARIABLE: &str = "GATEWARDEN_TEST_BINARY";
+/// From the start of the process to its first answer: seconds, on a machine that runs other tests beside it.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Another test may take a port between looking and binding.
+const START_ATTEMPTS: usize = 5;
+
+/// One data folder, one database, and the binary.
+pub struct House {
+    place: Place,
+}
+
+/// What a command said.
+pub struct Said {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl House {
+    /// A fresh one.
+    pub fn new(engine: Engine) -> House {
+        House {
+            place: Place::new(engine),
+        }
+    }
+
+    /// A fresh one on SQLite, with a NAS for the whole loopback network.
+    pub fn with_nas() -> House {
+        let house = House::new(Engine::Sqlite);
+        house.add_nas();
+        house
+    }
+
+    /// Adds a NAS for the whole loopback network, with the stories' secret.
+    pub fn add_nas(&self) {
+        self.run(&[
+            "nas",
+            "add",
+            "127.0.0.0/8",
+            "--org",
+            "default",
+            "--secret",
+            crate::nas::SECRET,
+        ]);
+    }
+
+    /// Adds a person whose password serves every method.
+    pub fn add_user(&self, name: &str, password: &str) {
+        self.run(&[
+            "user",
+            "add",
+            name,
+            "--org",
+            "default",
+            "--password",
+            password,
+            "--store",
+            "recoverable",
+        ]);
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.place.folder()
+    }
+
+    /// Writes a file into the data folder's neighbourhood and gives its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.place.folder().join(name);
+        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        path.to_string_lossy().into_owned()
+    }
+
+    /// A command over this house, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(self.place.folder());
+        if let Some(database) = self.place.database() {
+            command.args(["--database", database]);
+        }
+        command.args(arguments).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GATEWARDEN_")) {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let said = self.attempt(arguments);
+        assert_eq!(
+            said.code,
+            Some(0),
+            "gatewarden {}\n{}{}",
+            arguments.join(" "),
+            said.out,
+            said.err
+        );
+        said.out
+    }
+
+    /// Runs a command that may fail.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    pub fn attempt(&self, arguments: &[&str]) -> Said {
+        said(self.command(arguments).output())
+    }
+
+    /// Runs a command that must succeed; its standard output as JSON.
+    ///
+    /// # Panics
+    /// When it fails or prints something else.
+    pub fn json(&self, arguments: &[&str]) -> Json {
+        let out = self.run(arguments);
+        serde_json::from_str(&out)
+            .unwrap_or_else(|e| panic!("gatewarden {}: {e}\n{out}", arguments.join(" ")))
+    }
+
+    /// Every session, closed ones too.
+    ///
+    /// # Panics
+    /// When the command does not print one array.
+    pub fn sessions(&self) -> Vec<Json> {
+        match self.json(&["session", "list", "--all", "--json"]) {
+            Json::Array(rows) => rows,
+            other => panic!("not an array: {other}"),
+        }
+    }
+
+    /// Waits until the list of all sessions is as wanted, and gives it.
+    ///
+    /// # Panics
+    /// When it is not within ten seconds.
+    pub fn sessions_once(&self, what: &str, wanted: impl Fn(&[Json]) -> bool) -> Vec<Json> {
+        let mut last = Vec::new();
+        let found = wait::until(Duration::from_secs(10), || {
+            last = self.sessions();
+            wanted(&last).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "not within ten seconds: {what}; there is {last:#?}"
+        );
+        last
+    }
+
+    /// Starts the server on free ports and waits until it is ready.
+    pub fn start(&self) -> Server {
+        self.start_with(&[], "")
+    }
+
+    /// The same with more arguments after `serve`, and with a configuration file where its text is not empty.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start_with(&self, arguments: &[&str], config: &str) -> Server {
+        let mut last = String::new();
+        for _ in 0..START_ATTEMPTS {
+            match self.try_start(arguments, config) {
+                Ok(server) => return server,
+                Err(log) => last = log,
+            }
+        }
+        panic!("the server does not start:\n{last}");
+    }
+
+    fn try_start(&self, arguments: &[&str], config: &str) -> Result<Server, String> {
+        let leases = [Lease::take(), Lease::take(), Lease::take()];
+        let [auth, acct, http] = [0, 1, 2].map(|n: usize| leases[n].port.to_string());
+        let mut command = match config {
+            "" => self.command(&[]),
+            text => {
+                let path = self.file("gatewarden.toml", text);
+                self.command(&["--config", &path])
+            }
+        };
+        let [auth_lease, acct_lease, http_lease] = leases;
+        // The HTTP door needs its own number: its lease ends here.
+        let http_port = http_lease.port;
+        drop(http_lease);
+        let http = format!("127.0.0.1:{http}");
+        command
+            .args([
+                "serve",
+                "--auth-port",
+                &auth,
+                "--acct-port",
+                &acct,
+                "--http",
+                &http,
+            ])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", binary().display()));
+        let log = Arc::new(Mutex::new(String::new()));
+        keep(child.stdout.take(), &log);
+        keep(child.stderr.take(), &log);
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut server = Server {
+            child,
+            auth: loopback(auth_lease.port),
+            acct: loopback(acct_lease.port),
+            http: loopback(http_port),
+            log,
+            _leases: [auth_lease, acct_lease],
+        };
+        let ready = wait::until(START_LIMIT, || match server.child.try_wait() {
+            Ok(None) => (server.health() == Some(200)).then_some(true),
+            _ => Some(false),
+        });
+        match ready {
+            Some(true) => Ok(server),
+            _ => Err(server.log()),
+        }
+    }
+}
+
+/// Runs the binary without a house, with something on its standard input.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_with_input(arguments: &[&str], input: &str) -> Said {
+    let mut command = Command::new(binary());
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}: {e}", binary().display()));
+    let mut pipe = child.stdin.take().expect("it was asked for");
+    let input = input.to_owned();
+    // A thread of its own: the command may write before it has read everything.
+    let writer = std::thread::spawn(move || {
+        let _ = pipe.write_all(input.as_bytes());
+    });
+    let said = said(child.wait_with_output());
+    let _ = writer.join();
+    said
+}
+
+fn said(output: std::io::Result<Output>) -> Said {
+    let output = output.unwrap_or_else(|e| panic!("{}: {e}", binary().display()));
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The binary under test.
+///
+/// # Panics
+/// When it is not there.
+pub fn binary() -> PathBuf {
+    let path = match std::env::var_os(BINARY_VARIABLE) {
+        Some(path) => PathBuf::from(path),
+        None => {
+            // <target>/<profile>/deps/<this test>
+            let here = std::env::current_exe().expect("a test knows where it is");
+            here.ancestors().nth(2).unwrap_or(&here).join("gatewarden")
+        }
+    };
+    assert!(
+        path.is_file(),
+        "{} is not there: run ./test, or cargo build --bin gatewarden",
+        path.display()
+    );
+    path
+}
+
+/// A port number that no other test of this machine takes while this lives: the TCP port of the same number is held,
+/// and the kernel gives that to one only. A server's UDP sockets share their port (SO_REUSEPORT), so two servers on
+/// one number would otherwise steal each other's packets without a word.
+struct Lease {
+    port: u16,
+    _held: TcpListener,
+}
+
+impl Lease {
+    fn take() -> Lease {
+        loop {
+            let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
+            let port = held.local_addr().map_or(0, |local| local.port());
+            if UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+                return Lease { port, _held: held };
+            }
+        }
+    }
+}
+
+fn keep(pipe: Option<impl Read + Send + 'static>, log: &Arc<Mutex<String>>) {
+    let Some(pipe) = pipe else { return };
+    let log = log.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    auth: SocketAddr,
+    acct: SocketAddr,
+    http: SocketAddr,
+    log: Arc<Mutex<String>>,
+    _leases: [Lease; 2],
+}
+
+impl Server {
+    /// Where it answers Access-Requests.
+    pub fn auth(&self) -> SocketAddr {
+        self.auth
+    }
+
+    /// Where it answers Accounting-Requests.
+    pub fn acct(&self) -> SocketAddr {
+        self.acct
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The status of `/healthz`.
+    pub fn health(&self) -> Option<u16> {
+        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let request = format!(
+            "GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.http
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.trim().parse().ok()
+    }
+
+    /// Ends it with nothing saved: SIGKILL.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the server runs");
+        self.child.wait().expect("the server has ended");
+    }
+
+    /// Ends it as an operator would: SIGTERM. Its exit code.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(mut self) -> Option<i32> {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .expect("the server runs");
+        let ended = wait::until(Duration::from_secs(20), || {
+            self.child.try_wait().ok().flatten()
+        });
+        ended
+            .unwrap_or_else(|| panic!("it does not end:\n{}", self.log()))
+            .code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- the server said:\n{}", self.log());
+        }
+    }
+}
