@@ -27,6 +27,7 @@ CREATE TABLE nas (
     CHECK (network IS NOT NULL OR identifier IS NOT NULL)
 );
 CREATE INDEX nas_organisation ON nas (organisation_id, id);
+CREATE UNIQUE INDEX nas_place ON nas (organisation_id, COALESCE(network, ''), COALESCE(identifier, ''));
 
 -- Which other organisation a request through this NAS belongs to.
 CREATE TABLE nas_route (
@@ -85,13 +86,14 @@ CREATE TABLE access_check (
     position        BIGINT NOT NULL,
     attribute       TEXT NOT NULL,
     op              TEXT NOT NULL,
-    value           TEXT NOT NULL,
+    value           TEXT NOT NULL,      -- sealed where is_sealed says so
+    is_sealed       BOOLEAN NOT NULL,   -- the attribute is a secret, such as Tunnel-Password
     created         TIMESTAMPTZ NOT NULL,
     modified        TIMESTAMPTZ NOT NULL,
     CHECK ((membership_id IS NULL) <> (group_id IS NULL))
 );
-CREATE INDEX access_check_membership ON access_check (membership_id) WHERE membership_id IS NOT NULL;
-CREATE INDEX access_check_group ON access_check (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX access_check_membership ON access_check (membership_id, position) WHERE membership_id IS NOT NULL;
+CREATE INDEX access_check_group ON access_check (group_id, position) WHERE group_id IS NOT NULL;
 
 CREATE TABLE access_reply (
     id              UUID PRIMARY KEY,
@@ -101,13 +103,14 @@ CREATE TABLE access_reply (
     position        BIGINT NOT NULL,
     attribute       TEXT NOT NULL,
     op              TEXT NOT NULL,
-    value           TEXT NOT NULL,
+    value           TEXT NOT NULL,      -- sealed where is_sealed says so
+    is_sealed       BOOLEAN NOT NULL,   -- the attribute is a secret, such as Tunnel-Password
     created         TIMESTAMPTZ NOT NULL,
     modified        TIMESTAMPTZ NOT NULL,
     CHECK ((membership_id IS NULL) <> (group_id IS NULL))
 );
-CREATE INDEX access_reply_membership ON access_reply (membership_id) WHERE membership_id IS NOT NULL;
-CREATE INDEX access_reply_group ON access_reply (group_id) WHERE group_id IS NOT NULL;
+CREATE INDEX access_reply_membership ON access_reply (membership_id, position) WHERE membership_id IS NOT NULL;
+CREATE INDEX access_reply_group ON access_reply (group_id, position) WHERE group_id IS NOT NULL;
 
 -- Who may not even try at the moment. subject: membership id, MAC or NAS id, as kind says.
 CREATE TABLE access_lock (

@@ -1,6 +1,6 @@
 //! Dictionaries of an installed FreeRADIUS: users bring their own files, so whatever Debian ships must load.
 
-use radius_wire::dictionary::{Dictionary, load};
+use radius_wire::dictionary::{Dictionary, debian_dictionaries_load_whole};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -31,24 +31,34 @@ fn every_file() -> Vec<PathBuf> {
 /// Counted by hand with other tools.
 #[test]
 fn the_whole_tree_loads_without_a_warning() {
-    let counts = load::debian_dictionaries_load_whole(installed()).unwrap();
+    let counts = debian_dictionaries_load_whole(installed()).unwrap();
     assert_eq!(counts.files, 225);
     assert_eq!(counts.attributes, 7_468);
     assert_eq!(counts.vendor_attributes, 6_686);
     assert_eq!(counts.vendors, 185);
 }
 
-/// Vendors are declared in the files that define their attributes, but a file may lean on the standard attributes.
+/// A file may lean on what the root file loads before it, so each is read after the whole tree. The twelve that the
+/// root leaves out (other protocols, and vendors that contradict each other) are loaded like the rest.
 #[test]
 fn each_file_is_understood() {
     let files = every_file();
     assert_eq!(files.len(), 237);
     let mut refused = Vec::new();
     for file in &files {
-        let text = |path: &Path| std::fs::read_to_string(installed().join(path));
-        let loaded = Dictionary::load_with(file, &mut |path| text(path));
-        if let Err(fault) = loaded {
-            refused.push(format!("{fault}"));
+        let root = installed().join("root-of-this-test");
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let lines = format!("$INCLUDE dictionary\n$INCLUDE {name}\n");
+        let loaded = Dictionary::load_with(&root, &mut |path| match path == root {
+            true => Ok(lines.clone()),
+            false => std::fs::read_to_string(path),
+        });
+        match loaded {
+            Ok(dictionary) => assert!(
+                dictionary.files().iter().any(|read| read == file),
+                "{name} was not read"
+            ),
+            Err(fault) => refused.push(fault.to_string()),
         }
     }
     assert!(refused.is_empty(), "{refused:#?}");
@@ -96,6 +106,10 @@ fn our_own_files_agree_with_theirs() {
             continue;
         }
         compared += 1;
+        // RFC 5090 gave Digest-Response a number of its own; the installed file has that of the RFC before.
+        if attribute.name() == "Digest-Response" {
+            continue;
+        }
         if attribute.path() != other.path() {
             different.insert(format!(
                 "{}: {:?} here, {:?} there",
@@ -104,7 +118,7 @@ fn our_own_files_agree_with_theirs() {
                 other.path()
             ));
         } else if attribute.hide() != other.hide()
-            || attribute.flags().has_tag != other.flags().has_tag
+            || attribute.flags().tagged != other.flags().tagged
         {
             different.insert(format!("{}: flags", attribute.name()));
         }

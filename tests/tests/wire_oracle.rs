@@ -236,7 +236,7 @@ fn tunnel_passwords_begin_with_their_length() {
     // The other crate hides the text alone, so that a NAS cuts its first character off.
     let tag = Tag::new(1);
     let theirs =
-        AVP::from_tunnel_password(69, Some(&tag), b"secret-psk", &AUTHENTICATOR, b"testing123")
+        AVP::from_tunnel_password(69, Some(&tag), b"secret-psk", b"testing123", &AUTHENTICATOR)
             .unwrap();
     let octets = theirs.encode_bytes();
     let salted = octets.get(1..).unwrap();
@@ -348,7 +348,7 @@ fn tagged_integers_have_four_octets() {
         );
     });
     let mut theirs = Theirs::new(code::Code::AccessAccept, b"s");
-    rfc2868::add_tunnel_type(&mut theirs, Some(&Tag::new(1)), rfc2868::TUNNEL_TYPE_VLAN);
+    rfc2868::add_tunnel_type(&mut theirs, Some(&Tag::new(1)), 13);
     assert_eq!(
         theirs.lookup(64).map(|avp| avp.encode_bytes().len()),
         Some(5),

@@ -401,3 +401,6 @@ fn controls(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ pub use secret::{
     MAX_SECRET_OCTETS, NasSecrets, begin_secret_change, cancel_secret_change, finish_secret_change,
 };
 pub use store::{
-    Added, MAX_NASES, NasLine, Outcome, add, by_id, change, find, list, load_all, load_one, note_restart,
+    Added, NasLine, Outcome, add, by_id, change, find, list, load_all, load_one, note_restart,
     STATEMENTS, page, remove, set_routes,
 };
 

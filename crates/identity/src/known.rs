@@ -22,6 +22,8 @@ pub struct Known {
     pub username: String,
     /// What is kept of their password; [`crate::password::open`] makes it ready for a proof.
     pub stored: Option<Credential>,
+    /// When the password was set, where that is known.
+    pub password_updated: Option<Time>,
     /// Where they are members, oldest first.
     pub memberships: Vec<KnownMembership>,
 }
@@ -46,9 +48,9 @@ pub struct KnownMembership {
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    PEOPLE = "SELECT id, is_active FROM person WHERE id > $1 ORDER BY id LIMIT $2";
-    PERSON = "SELECT id, is_active FROM person WHERE id = $1";
-    PERSON_OF_MEMBERSHIP = "SELECT p.id, p.is_active FROM person p JOIN membership m ON m.person_id = p.id WHERE m.id = $1";
+    PEOPLE = "SELECT id, is_active, password_updated FROM person WHERE id > $1 ORDER BY id LIMIT $2";
+    PERSON = "SELECT id, is_active, password_updated FROM person WHERE id = $1";
+    PERSON_OF_MEMBERSHIP = "SELECT p.id, p.is_active, p.password_updated FROM person p JOIN membership m ON m.person_id = p.id WHERE m.id = $1";
     IDENTIFIERS = "SELECT person_id, realm, kind, value, folded FROM identifier
         WHERE person_id >= $1 AND person_id <= $2 ORDER BY person_id, created, id";
     CREDENTIALS = "SELECT id, person_id, form, value FROM credential WHERE person_id >= $1 AND person_id <= $2";
@@ -60,6 +62,7 @@ kernel::statements! {
 struct PersonRow {
     id: Uuid,
     is_active: bool,
+    password_updated: Option<Time>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -176,6 +179,7 @@ impl Known {
             identifiers: Vec::new(),
             username: String::new(),
             stored: None,
+            password_updated: row.password_updated,
             memberships: Vec::new(),
         }
     }

@@ -200,9 +200,6 @@ impl Reader {
             .next()
             .map(|(_, segment)| segment.header);
         let end = next.map_or(durable + 1, |next| next.follows.min(durable + 1));
-        // While the next segment is only begun, its joint may lie beyond what is durable: never, since a segment
-        // begins where durability ends. The minimum costs nothing and needs no such promise.
-        let next = next.filter(|next| next.follows <= durable + 1);
         Ok(Some((place, Outlook { end, next })))
     }
 

@@ -13,33 +13,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskFile, DiskLock};
 
-/// Octets that reach the disk together or not at all. Smaller than any real sector, to tear more.
-const SECTOR_BYTES: usize = 64;
+mod chance;
+mod inode;
+#[cfg(test)]
+mod tests;
 
-/// The random numbers of a simulation (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Chance(u64);
-
-impl Chance {
-    /// Starts from `seed`; equal seeds give equal numbers.
-    pub fn new(seed: u64) -> Chance {
-        Chance(seed)
-    }
-
-    /// The next number.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`, which is at least 1.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.draw() % limit.max(1) as u64) as usize
-    }
-}
+pub use chance::Chance;
+use inode::Inode;
 
 /// An operation that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,99 +38,6 @@ pub enum Op {
     Remove,
     /// [`Disk::sync_folder`]
     SyncFolder,
-}
-
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Cut(usize),
-}
-
-#[derive(Default)]
-struct Inode {
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    /// What the cache has and the disk has not, in order.
-    pending: Vec<Change>,
-}
-
-impl Inode {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        overwrite(&mut self.cached, offset, bytes, 0);
-        self.pending.push(Change::Write {
-            offset,
-            bytes: bytes.to_vec(),
-        });
-    }
-
-    fn cut(&mut self, length: usize) {
-        self.cached.resize(length, 0);
-        self.pending.push(Change::Cut(length));
-    }
-
-    /// All that is pending reaches the disk; what an earlier failed sync forgot does not.
-    fn sync(&mut self) {
-        for change in std::mem::take(&mut self.pending) {
-            match change {
-                Change::Write { offset, bytes } => overwrite(&mut self.durable, offset, &bytes, 0),
-                Change::Cut(length) => self.durable.resize(length, 0),
-            }
-        }
-    }
-
-    /// Some of the pending changes reach the disk.
-    fn settle(&mut self, chance: &mut Chance, keep_cuts: bool) {
-        let mode = chance.below(4);
-        let filler = [0, 0xA5][chance.below(2)];
-        let mut stopped = mode == 0;
-        let mut cuts = Vec::new();
-        for change in std::mem::take(&mut self.pending) {
-            match change {
-                Change::Cut(length) if keep_cuts => cuts.push(Change::Cut(length)),
-                Change::Cut(length) => {
-                    if !stopped {
-                        self.durable.truncate(length);
-                    }
-                }
-                Change::Write { mut offset, bytes } => {
-                    let mut rest = &bytes[..];
-                    while !rest.is_empty() {
-                        let (piece, after) =
-                            rest.split_at(rest.len().min(SECTOR_BYTES - offset % SECTOR_BYTES));
-                        let kept = match mode {
-                            0 => 0,
-                            1 => piece.len(),
-                            2 if stopped => 0,
-                            // In order, and somewhere in the middle of a piece it ends.
-                            2 if chance.below(8) == 0 => {
-                                stopped = true;
-                                chance.below(piece.len() + 1)
-                            }
-                            2 => piece.len(),
-                            _ => piece.len() * chance.below(2),
-                        };
-                        if kept > 0 {
-                            overwrite(&mut self.durable, offset, &piece[..kept], filler);
-                        }
-                        offset += piece.len();
-                        rest = after;
-                    }
-                }
-            }
-        }
-        if chance.below(4) == 0 && self.durable.len() < self.cached.len() {
-            // The length got there before the data.
-            self.durable.resize(self.cached.len(), filler);
-        }
-        self.pending = cuts;
-    }
-}
-
-fn overwrite(content: &mut Vec<u8>, offset: usize, bytes: &[u8], filler: u8) {
-    let end = offset + bytes.len();
-    if content.len() < end {
-        content.resize(end, filler);
-    }
-    content[offset..end].copy_from_slice(bytes);
 }
 
 /// Names that change together.
@@ -682,67 +569,5 @@ impl Disk for SimDisk {
             file: file.to_owned(),
             life,
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn synced(disk: &SimDisk, file: &Path, bytes: &[u8]) -> Box<dyn DiskFile> {
-        let mut handle = disk.create(file).expect("create");
-        handle.append(bytes).expect("append");
-        handle.sync_data().expect("sync");
-        disk.sync_folder(Path::new("/d")).expect("sync folder");
-        handle
-    }
-
-    #[test]
-    fn what_is_synced_survives_and_what_is_not_is_sometimes_torn() {
-        let file = Path::new("/d/file");
-        let mut lengths = std::collections::BTreeSet::new();
-        for seed in 0..200 {
-            let disk = SimDisk::new(seed);
-            let mut handle = synced(&disk, file, b"kept");
-            handle.append(&[7; 1000]).expect("append");
-            disk.restart();
-            let left = disk.bytes(file);
-            assert!(left.starts_with(b"kept"), "seed {seed}");
-            lengths.insert(left.len());
-            assert!(handle.append(b"x").is_err(), "handles die with the power");
-        }
-        assert!(lengths.contains(&4) && lengths.contains(&1004) && lengths.len() > 10);
-    }
-
-    #[test]
-    fn a_failed_sync_is_not_made_good_by_the_next_one() {
-        let file = Path::new("/d/file");
-        let mut lost = 0;
-        for seed in 0..100 {
-            let disk = SimDisk::new(seed);
-            let mut handle = synced(&disk, file, b"kept");
-            handle.append(&[7; 1000]).expect("append");
-            disk.fail_next(Op::Sync, 1);
-            handle.sync_data().expect_err("fails");
-            assert_eq!(disk.bytes(file).len(), 1004, "the cache still shows it");
-            handle.sync_data().expect("says nothing is left to do");
-            disk.restart();
-            let left = disk.bytes(file);
-            lost += u32::from(left.len() < 1004 || left[4..].iter().any(|byte| *byte != 7));
-        }
-        assert!(lost > 20, "{lost}");
-    }
-
-    #[test]
-    fn names_need_the_folder_sync() {
-        let present = (0..100).filter(|seed| {
-            let disk = SimDisk::new(*seed);
-            let mut handle = disk.create(Path::new("/d/file")).expect("create");
-            handle.sync_data().expect("sync");
-            disk.restart();
-            !disk.files().is_empty()
-        });
-        let present = present.count();
-        assert!(present > 10 && present < 90, "{present}");
     }
 }

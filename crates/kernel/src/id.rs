@@ -40,15 +40,27 @@ macro_rules! impl_id {
                 $crate::db::Value::Uuid(Some(id.0))
             }
         }
-        impl ::std::convert::From<::std::option::Option<$name>> for $crate::db::Value {
-            fn from(id: ::std::option::Option<$name>) -> Self {
-                $crate::db::Value::Uuid(id.map(|id| id.0))
+        impl $crate::id::Id for $name {
+            fn uuid(self) -> $crate::id::Uuid {
+                self.0
             }
         }
     };
 }
 
 pub use uuid::Uuid;
+
+/// Every id that [`define_id`] declares. Lets a room hand over an optional id as a parameter.
+pub trait Id: Copy {
+    /// The UUID.
+    fn uuid(self) -> Uuid;
+}
+
+impl<T: Id> From<Option<T>> for crate::db::Value {
+    fn from(id: Option<T>) -> Self {
+        crate::db::Value::Uuid(id.map(Id::uuid))
+    }
+}
 
 /// An organisation: whose data a row is.
 #[derive(

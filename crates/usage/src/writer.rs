@@ -9,7 +9,7 @@ use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
 use crate::report::Report;
 use crate::session::store::{self, Generations, Key};
-use crate::session::{Change, Restart, Session, SessionId, generation};
+use crate::session::{Change, Restart, Session, generation};
 use crate::restart;
 use chrono_tz::Tz;
 use journal::Position;
@@ -254,7 +254,7 @@ async fn apply_to_key(
         let place = generation::choose(&rows, report, restarts).unwrap_or_else(|| {
             let newest = rows.iter().map(|row| row.generation).max();
             let generation = newest.map_or(0, |newest| newest.saturating_add(1));
-            rows.push(Session::new(SessionId(kernel.new_uuid()), generation, report));
+            rows.push(Session::new(kernel.new_uuid(), generation, report));
             is_new.push(true);
             is_past.push(false);
             rows.len() - 1

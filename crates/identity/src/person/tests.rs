@@ -300,15 +300,3 @@ async fn a_deleted_person_frees_their_names() {
     assert!(house.version(made.membership.id).await.is_null());
     house.admit(&acme, alice()).await.unwrap();
 }
-#[tokio::test]
-async fn zz_speed() {
-    let house = house().await;
-    let acme = house.organisation(NewOrganisation::named("acme")).await;
-    let start = std::time::Instant::now();
-    let mut tx = house.kernel.db.begin().await.unwrap();
-    for at in 0..3000 {
-        insert(&mut tx, &house.kernel, &acme, NewPerson { email: Some(format!("u{at}@x.org")), password: Some(NewPassword::given("secret", Store::Hashed)), ..NewPerson::named(&format!("u{at}")) }).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    println!("SPEED {:?}", start.elapsed() / 3000);
-}

@@ -8,7 +8,7 @@
 //! - Descriptions come from the newest report that has them; older ones fill gaps.
 
 use super::ledger::{Ending, Ledger, Mark, Totals};
-use super::{LOST_CARRIER, NAS_REBOOT, Restart, Session, SessionId};
+use super::{LOST_CARRIER, NAS_REBOOT, Restart, Session};
 use crate::report::{Details, Report, other};
 use chrono::Datelike;
 use chrono_tz::Tz;
@@ -66,9 +66,9 @@ struct Before {
 
 impl Session {
     /// A session nothing is known of but its key: apply the report to it.
-    pub fn new(id: SessionId, generation: i64, report: &Report) -> Session {
+    pub fn new(id: Uuid, generation: i64, report: &Report) -> Session {
         Session {
-            id: id.0,
+            id,
             organisation_id: report.organisation.0,
             nas_id: report.nas,
             membership_id: None,

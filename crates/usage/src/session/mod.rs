@@ -20,11 +20,6 @@ use crate::report::Details;
 use kernel::Time;
 use kernel::id::Uuid;
 
-kernel::define_id!(
-    /// A session.
-    SessionId
-);
-
 /// The cause of what ended with its NAS (RFC 2866 §5.10, value 11).
 pub const NAS_REBOOT: &str = "NAS-Reboot";
 /// The cause of what a NAS replaced under the same id without saying that it ended (RFC 2866 §5.10, value 2).

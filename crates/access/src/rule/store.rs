@@ -1,0 +1,278 @@
+//! Rows of rules in the database: one table for each side, an owner that is a membership or a group.
+//!
+//! A secret value (Tunnel-Password) lies sealed. Each row is versioned by itself; a secret one without its value.
+
+use super::{Op, Row, Rows, Side};
+use crate::group::GroupId;
+use identity::MembershipId;
+use kernel::history::Version;
+use kernel::id::Uuid;
+use kernel::{Error, Kernel, OrganisationId, Place, Time, Tx};
+use std::collections::HashMap;
+
+/// Whose rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// One person's in one organisation.
+    Membership(MembershipId),
+    /// Those of all who are in the group.
+    Group(GroupId),
+}
+
+impl Owner {
+    /// The owner as the two columns of a row.
+    fn columns(self) -> (Option<Uuid>, Option<Uuid>) {
+        match self {
+            Owner::Membership(id) => (Some(id.0), None),
+            Owner::Group(id) => (None, Some(id.0)),
+        }
+    }
+
+    fn id(self) -> Uuid {
+        match self {
+            Owner::Membership(id) => id.0,
+            Owner::Group(id) => id.0,
+        }
+    }
+}
+
+macro_rules! between {
+    ($table:literal, $owner:literal) => {
+        concat!(
+            "SELECT id, ", $owner, " AS owner, position, attribute, op, value, is_sealed FROM ", $table,
+            " WHERE ", $owner, " >= $1 AND ", $owner, " <= $2 ORDER BY ", $owner, ", position"
+        )
+    };
+}
+macro_rules! insert {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ", $table, " (id, organisation_id, membership_id, group_id, position, attribute, op, value, ",
+            "is_sealed, created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
+        )
+    };
+}
+
+kernel::statements! {
+    /// Statements of this file.
+    pub STATEMENTS;
+    CHECKS_OF_MEMBERSHIPS = between!("access_check", "membership_id");
+    CHECKS_OF_GROUPS = between!("access_check", "group_id");
+    REPLIES_OF_MEMBERSHIPS = between!("access_reply", "membership_id");
+    REPLIES_OF_GROUPS = between!("access_reply", "group_id");
+    INSERT_CHECK = insert!("access_check");
+    INSERT_REPLY = insert!("access_reply");
+    MOVE_CHECK = "UPDATE access_check SET position = $2 WHERE id = $1";
+    MOVE_REPLY = "UPDATE access_reply SET position = $2 WHERE id = $1";
+    REMOVE_CHECK = "DELETE FROM access_check WHERE id = $1";
+    REMOVE_REPLY = "DELETE FROM access_reply WHERE id = $1";
+}
+
+#[derive(sqlx::FromRow)]
+struct StoredRow {
+    id: Uuid,
+    owner: Uuid,
+    position: i64,
+    attribute: String,
+    op: String,
+    value: String,
+    is_sealed: bool,
+}
+
+fn table_of(side: Side) -> &'static str {
+    match side {
+        Side::Check => "access_check",
+        Side::Reply => "access_reply",
+    }
+}
+
+fn place(side: Side, row: Uuid) -> Place {
+    Place {
+        table: table_of(side),
+        column: "value",
+        row,
+    }
+}
+
+/// An opened row; an operator or a secret that makes no sense is logged. Such a check becomes one that cannot be
+/// compiled, and so never matches; such a reply is left out the same way.
+fn open(kernel: &Kernel, side: Side, stored: &StoredRow) -> Result<Row, Error> {
+    let op = Op::parse(&stored.op).unwrap_or_else(|reason| {
+        tracing::error!(row = %stored.id, "rule: {reason}");
+        // Ordering a value that is not a number is refused for every attribute.
+        Op::Greater
+    });
+    let value = if stored.is_sealed {
+        let opened = kernel.keys.open(place(side, stored.id), &stored.value)?;
+        String::from_utf8_lossy(&opened).into_owned()
+    } else {
+        stored.value.clone()
+    };
+    Ok(Row::stored(stored.attribute.clone(), op, value, stored.is_sealed))
+}
+
+async fn read(
+    kernel: &Kernel,
+    checks: &'static str,
+    replies: &'static str,
+    first: Uuid,
+    last: Uuid,
+) -> Result<HashMap<Uuid, Rows>, Error> {
+    let mut rows: HashMap<Uuid, Rows> = HashMap::new();
+    for (side, sql) in [(Side::Check, checks), (Side::Reply, replies)] {
+        let stored: Vec<StoredRow> = kernel.db.all(sql, kernel::values![first, last]).await?;
+        for row in stored {
+            let opened = open(kernel, side, &row)?;
+            rows.entry(row.owner).or_default().side_mut(side).push(opened);
+        }
+    }
+    Ok(rows)
+}
+
+/// The rows of the groups whose ids lie between these, both included.
+pub(crate) async fn load_groups(kernel: &Kernel, first: GroupId, last: GroupId) -> Result<HashMap<Uuid, Rows>, Error> {
+    read(kernel, CHECKS_OF_GROUPS, REPLIES_OF_GROUPS, first.0, last.0).await
+}
+
+/// The rows of the memberships whose ids lie between these, both included.
+pub(crate) async fn load_memberships(
+    kernel: &Kernel,
+    first: MembershipId,
+    last: MembershipId,
+) -> Result<HashMap<Uuid, Rows>, Error> {
+    read(kernel, CHECKS_OF_MEMBERSHIPS, REPLIES_OF_MEMBERSHIPS, first.0, last.0).await
+}
+
+/// The rows of one owner.
+pub(crate) async fn load(kernel: &Kernel, owner: Owner) -> Result<Rows, Error> {
+    let mut rows = match owner {
+        Owner::Membership(id) => load_memberships(kernel, id, id).await?,
+        Owner::Group(id) => load_groups(kernel, id, id).await?,
+    };
+    Ok(rows.remove(&owner.id()).unwrap_or_default())
+}
+
+/// Changes the rows of an owner: `change` gets those there are and leaves those there shall be. What is different is
+/// written; whether anything was.
+pub(crate) async fn replace(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    owner: Owner,
+    change: impl FnOnce(&mut Rows) -> Result<(), Error> + Send,
+) -> Result<(Rows, bool), Error> {
+    let id = owner.id();
+    let (checks, replies) = match owner {
+        Owner::Membership(_) => (CHECKS_OF_MEMBERSHIPS, REPLIES_OF_MEMBERSHIPS),
+        Owner::Group(_) => (CHECKS_OF_GROUPS, REPLIES_OF_GROUPS),
+    };
+    let mut rows = Rows::default();
+    let mut stored: Vec<(Side, StoredRow, Row)> = Vec::new();
+    for (side, sql) in [(Side::Check, checks), (Side::Reply, replies)] {
+        let there: Vec<StoredRow> = tx.all(sql, kernel::values![id, id]).await?;
+        for row in there {
+            let opened = open(kernel, side, &row)?;
+            rows.side_mut(side).push(opened.clone());
+            stored.push((side, row, opened));
+        }
+    }
+    change(&mut rows)?;
+    let now = kernel.now();
+    let mut is_changed = false;
+    for side in [Side::Check, Side::Reply] {
+        for (position, row) in (0i64..).zip(rows.side(side)) {
+            let known = stored.iter().position(|(known, _, opened)| *known == side && opened == row);
+            let at = match known {
+                Some(at) => {
+                    let (_, known, _) = stored.swap_remove(at);
+                    if known.position == position {
+                        continue;
+                    }
+                    let sql = if side == Side::Check { MOVE_CHECK } else { MOVE_REPLY };
+                    tx.run(sql, kernel::values![known.id, position]).await?;
+                    known.id
+                }
+                None => add(tx, kernel, organisation, owner, side, position, row).await?,
+            };
+            record(tx, kernel, organisation, owner, side, position, row, at).await?;
+            is_changed = true;
+        }
+    }
+    for (side, gone, _) in stored {
+        let sql = if side == Side::Check { REMOVE_CHECK } else { REMOVE_REPLY };
+        tx.run(sql, kernel::values![gone.id]).await?;
+        end(tx, now, gone.id).await?;
+        is_changed = true;
+    }
+    Ok((rows, is_changed))
+}
+
+async fn end(tx: &mut Tx, now: Time, row: Uuid) -> Result<(), Error> {
+    tx.end_version(now, row).await
+}
+
+async fn add(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    owner: Owner,
+    side: Side,
+    position: i64,
+    row: &Row,
+) -> Result<Uuid, Error> {
+    let id = kernel.new_uuid();
+    let value = if row.is_hidden() {
+        kernel.keys.seal(&*kernel.rng, place(side, id), row.value().as_bytes())
+    } else {
+        row.value().to_owned()
+    };
+    let (membership, group) = owner.columns();
+    let values = kernel::values![
+        id,
+        organisation,
+        membership,
+        group,
+        position,
+        row.attribute(),
+        row.op().text(),
+        value,
+        row.is_hidden(),
+        kernel.now()
+    ];
+    let sql = if side == Side::Check { INSERT_CHECK } else { INSERT_REPLY };
+    tx.run(sql, values).await?;
+    Ok(id)
+}
+
+#[allow(clippy::too_many_arguments)] // a row's columns, once
+async fn record(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    owner: Owner,
+    side: Side,
+    position: i64,
+    row: &Row,
+    id: Uuid,
+) -> Result<(), Error> {
+    let (membership, group) = owner.columns();
+    let version = Version {
+        id: kernel.new_uuid(),
+        kind: match side {
+            Side::Check => "check",
+            Side::Reply => "reply",
+        },
+        row: id,
+        organisation: Some(organisation),
+        person: None,
+        fields: serde_json::json!({
+            "membership": membership,
+            "group": group,
+            "position": position,
+            "attribute": row.attribute(),
+            "op": row.op().text(),
+            "value": if row.is_hidden() { None } else { Some(row.value()) },
+        }),
+    };
+    tx.record_version(kernel.now(), version).await
+}

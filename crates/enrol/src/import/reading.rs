@@ -1,0 +1,116 @@
+//! What rows are read against: the dictionary, the organisation's groups and its day.
+
+use chrono::{LocalResult, NaiveDate, TimeZone};
+use identity::Organisation;
+use kernel::Time;
+use radius_wire::dictionary::{Dictionary, nearest};
+use std::collections::BTreeSet;
+
+/// What a row is read against.
+pub(super) struct Reading<'a> {
+    pub(super) dictionary: &'a Dictionary,
+    pub(super) organisation: &'a Organisation,
+    /// The names of the organisation's groups.
+    pub(super) groups: BTreeSet<String>,
+    /// Since when an expiry is too late. None when an import goes on that was checked before: what has expired since
+    /// is imported as it stands.
+    pub(super) now: Option<Time>,
+}
+
+impl Reading<'_> {
+    /// The full name of a group; the organisation's slug may be left out.
+    pub(super) fn group(&self, name: &str) -> Result<&str, String> {
+        let full = format!("{}-{name}", self.organisation.slug);
+        if let Some(known) = self.groups.get(name).or_else(|| self.groups.get(&full)) {
+            return Ok(known);
+        }
+        let names = || self.groups.iter().map(String::as_str);
+        let near = nearest(name, names()).or_else(|| nearest(&full, names()));
+        let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        let shown = name.escape_debug();
+        Err(format!("organisation '{}' has no group '{shown}'{hint}", self.organisation.slug))
+    }
+
+    /// From when on somebody is out. A bare date is the last day on which they are in, where the organisation is.
+    pub(super) fn expiry(&self, text: &str) -> Result<Time, String> {
+        let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(day) => self.end_of(day).ok_or_else(|| format!("'{text}' is too far away"))?,
+            Err(_) => Time::parse(text)?,
+        };
+        if self.now.is_some_and(|now| at <= now) {
+            return Err("it is in the past".to_owned());
+        }
+        Ok(at)
+    }
+
+    fn end_of(&self, day: NaiveDate) -> Option<Time> {
+        let midnight = day.succ_opt()?.and_hms_opt(0, 0, 0)?;
+        let zone = self.organisation.zone();
+        let moment = match zone.from_local_datetime(&midnight) {
+            LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment,
+            // Where the clocks skip midnight, the day ends an hour of the clock later.
+            LocalResult::None => zone.from_local_datetime(&(midnight + chrono::Duration::hours(1))).earliest()?,
+        };
+        let time = Time::from(moment.with_timezone(&chrono::Utc));
+        (time.unix_micros() > 0).then_some(time)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use identity::Namespace;
+    use kernel::OrganisationId;
+    use kernel::id::Uuid;
+    use std::sync::LazyLock;
+
+    static ACME: LazyLock<Organisation> = LazyLock::new(|| Organisation {
+        id: OrganisationId(Uuid::nil()),
+        name: "Acme".into(),
+        slug: "acme".into(),
+        is_active: true,
+        namespace: Namespace::Shared,
+        time_zone: "Europe/Rome".into(),
+        description: String::new(),
+        email: None,
+        url: String::new(),
+        created: Time::from_unix_seconds(0),
+        modified: Time::from_unix_seconds(0),
+    });
+
+    pub(in crate::import) fn reading() -> Reading<'static> {
+        Reading {
+            dictionary: Dictionary::builtin(),
+            organisation: &ACME,
+            groups: ["acme-users", "acme-power-users"].map(str::to_owned).into(),
+            now: Some(Time::from_unix_seconds(1_800_000_000)),
+        }
+    }
+
+    #[test]
+    fn a_bare_date_lasts_until_the_organisations_midnight() {
+        let check = |text: &str, expect: Result<&str, &str>| match (reading().expiry(text), expect) {
+            (Ok(at), Ok(expect)) => assert_eq!(at.to_rfc3339(), expect, "{text}"),
+            (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
+            (got, _) => panic!("{text}: {got:?}"),
+        };
+        check("2027-01-31", Ok("2027-01-31T23:00:00Z"));
+        check("2027-07-31", Ok("2027-07-31T22:00:00Z"));
+        check("2027-07-31T12:00:00Z", Ok("2027-07-31T12:00:00Z"));
+        check("2027-01-15", Ok("2027-01-15T23:00:00Z"));
+        check("2027-01-14", Err("past"));
+        check("2027-01-15T07:59:00Z", Err("past"));
+        check("31.1.2027", Err("not a time"));
+        check("2027-02-30", Err("not a time"));
+        check("+262142-12-31", Err("'+262142-12-31'"));
+    }
+
+    #[test]
+    fn a_group_is_named_with_or_without_the_slug() {
+        let reading = reading();
+        assert_eq!(reading.group("users"), Ok("acme-users"));
+        assert_eq!(reading.group("acme-power-users"), Ok("acme-power-users"));
+        assert!(reading.group("acme-user").is_err_and(|e| e.contains("did you mean 'acme-users'")));
+        assert!(reading.group("zzz").is_err_and(|e| e.ends_with("no group 'zzz'")));
+    }
+}

@@ -1,0 +1,223 @@
+//! Attempts to get in: what was asked, what was said, and why.
+//!
+//! They arrive in batches, are found by user name, device or session id, and are forgotten after a while. A trace
+//! holds each check with its input and its verdict, and **never** a password, a hash or a secret.
+
+use crate::report::words;
+use kernel::id::Uuid;
+use kernel::{Db, Error, Kernel, OrganisationId, Scope, Time, Tx};
+
+/// Attempts of one transaction; more are split.
+const CHUNK: usize = 200;
+/// The most that one look returns.
+pub const MAX_EXPLAINED: u32 = 1_000;
+/// Rows deleted by one transaction.
+const FORGET_CHUNK: i64 = 2_000;
+/// Chunks of one run: the rest waits for the next.
+const MAX_FORGET_CHUNKS: usize = 500;
+
+kernel::statements! {
+    /// Statements of this file.
+    pub STATEMENTS;
+    RECORD = "INSERT INTO attempt (id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
+            called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        ON CONFLICT (id) DO NOTHING";
+    EXPLAIN = "SELECT id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
+            called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace
+        FROM attempt
+        WHERE (username = $1 OR mac = $2 OR acct_session_id = $1)
+          AND (CAST($3 AS UUID) IS NULL OR organisation_id = $3)
+        ORDER BY at DESC, id DESC LIMIT $4";
+    FORGET = "DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE at < $1 ORDER BY at LIMIT $2)";
+}
+
+/// What was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Come in.
+    Accept,
+    /// Say more.
+    Challenge,
+    /// No.
+    Refuse,
+    /// Nothing.
+    Drop,
+}
+
+impl Verdict {
+    /// The word in the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Accept => "accept",
+            Verdict::Challenge => "challenge",
+            Verdict::Refuse => "refuse",
+            Verdict::Drop => "drop",
+        }
+    }
+
+    /// The verdict of a word.
+    pub fn from_word(word: &str) -> Option<Verdict> {
+        [Verdict::Accept, Verdict::Challenge, Verdict::Refuse, Verdict::Drop]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
+    }
+}
+
+/// One attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its id.
+    pub id: Uuid,
+    /// When.
+    pub at: Time,
+    /// The node that was asked.
+    pub node: String,
+    /// Whose it is, once that is settled.
+    pub organisation: Option<OrganisationId>,
+    /// The NAS, once it is known.
+    pub nas: Option<Uuid>,
+    /// Where the question came from.
+    pub nas_address: String,
+    /// Who, once that is known.
+    pub membership: Option<Uuid>,
+    /// User-Name as sent.
+    pub username: Option<String>,
+    /// The device, `AA-BB-CC-DD-EE-FF`.
+    pub mac: Option<String>,
+    /// Called-Station-Id.
+    pub called_station_id: Option<String>,
+    /// Calling-Station-Id.
+    pub calling_station_id: Option<String>,
+    /// Acct-Session-Id.
+    pub acct_session_id: Option<String>,
+    /// How the password was proved.
+    pub method: Option<String>,
+    /// What was said.
+    pub verdict: Verdict,
+    /// The word for why.
+    pub word: Option<String>,
+    /// Each check, its input, its verdict.
+    pub trace: serde_json::Value,
+}
+
+#[derive(sqlx::FromRow)]
+struct AttemptRow {
+    id: Uuid,
+    at: Time,
+    node: String,
+    organisation_id: Option<Uuid>,
+    nas_id: Option<Uuid>,
+    nas_address: String,
+    membership_id: Option<Uuid>,
+    username: Option<String>,
+    mac: Option<String>,
+    called_station_id: Option<String>,
+    calling_station_id: Option<String>,
+    acct_session_id: Option<String>,
+    method: Option<String>,
+    verdict: String,
+    word: Option<String>,
+    trace: String,
+}
+
+impl AttemptRow {
+    fn into_attempt(self) -> Attempt {
+        Attempt {
+            id: self.id,
+            at: self.at,
+            node: self.node,
+            organisation: self.organisation_id.map(OrganisationId),
+            nas: self.nas_id,
+            nas_address: self.nas_address,
+            membership: self.membership_id,
+            username: self.username,
+            mac: self.mac,
+            called_station_id: self.called_station_id,
+            calling_station_id: self.calling_station_id,
+            acct_session_id: self.acct_session_id,
+            method: self.method,
+            // The table's CHECK allows no other word.
+            verdict: Verdict::from_word(&self.verdict).unwrap_or(Verdict::Drop),
+            word: self.word,
+            trace: serde_json::from_str(&self.trace).unwrap_or(serde_json::Value::Null),
+        }
+    }
+}
+
+/// Stores attempts; one that is stored already is left as it is.
+///
+/// # Errors
+/// [`Error::Engine`]; chunks of 200 that were committed stay.
+pub async fn record(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> {
+    for chunk in attempts.chunks(CHUNK) {
+        let mut tx = kernel.db.begin().await?;
+        for attempt in chunk {
+            insert(&mut tx, attempt).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx, a: &Attempt) -> Result<(), Error> {
+    // PostgreSQL takes no NUL in text, and names come as devices send them.
+    let text = |value: &Option<String>| {
+        kernel::Value::Text(value.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
+    };
+    let values = kernel::values![
+        a.id,
+        a.at,
+        &a.node,
+        a.organisation,
+        a.nas,
+        &a.nas_address,
+        a.membership,
+        text(&a.username),
+        text(&a.mac),
+        text(&a.called_station_id),
+        text(&a.calling_station_id),
+        text(&a.acct_session_id),
+        text(&a.method),
+        a.verdict.word(),
+        text(&a.word),
+        a.trace.to_string(),
+    ];
+    tx.run(RECORD, values).await?;
+    Ok(())
+}
+
+/// The newest attempts of a subject: a user name, a device's MAC in any spelling, or a session id.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn explain(db: &Db, scope: Scope, subject: &str, limit: u32) -> Result<Vec<Attempt>, Error> {
+    let subject = subject.trim();
+    // A NUL is in no stored text, and PostgreSQL would refuse the question.
+    if subject.is_empty() || subject.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let mac = words::mac(subject.as_bytes()).map(|mac| mac.to_string());
+    let limit = i64::from(limit.min(MAX_EXPLAINED));
+    let values = kernel::values![subject, mac, scope.parameter(), limit];
+    let rows: Vec<AttemptRow> = db.all(EXPLAIN, values).await?;
+    Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())
+}
+
+/// Deletes attempts from before `before`, in chunks; how many that were.
+///
+/// # Errors
+/// [`Error::Engine`]; chunks that were committed stay deleted.
+pub async fn forget_attempts(kernel: &Kernel, before: Time) -> Result<u64, Error> {
+    let mut gone = 0;
+    for _ in 0..MAX_FORGET_CHUNKS {
+        let mut tx = kernel.db.begin().await?;
+        let chunk = tx.run(FORGET, kernel::values![before, FORGET_CHUNK]).await?;
+        tx.commit().await?;
+        gone += chunk;
+        if chunk == 0 {
+            break;
+        }
+    }
+    Ok(gone)
+}

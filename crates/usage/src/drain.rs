@@ -1,0 +1,260 @@
+//! The journal drains into SQL: batch after batch, for as long as the process lives.
+//!
+//! While SQL is away the journal grows and nothing is lost; the writer tries again, more and more slowly. A report that
+//! SQL itself refuses (and not the line to it) must not hold up all others: its batch is halved until it stands alone,
+//! then it is kept unread. The writer has a thread of its own, because it waits for the journal without a runtime.
+
+use crate::entry::{ACCOUNTING_REPORT, BadEntry, Entry};
+use crate::writer::{Applied, Item, Origin, apply_batch};
+use chrono_tz::Tz;
+use journal::{Position, ReadError, Reader, Record};
+use kernel::id::Uuid;
+use kernel::{Error, Kernel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Reports in one transaction: it stays under the 250 ms that readers of events can wait.
+pub const BATCH_REPORTS: usize = 200;
+/// A report has at most 4 KiB: this bounds memory, not batches.
+const BATCH_BYTES: usize = 1 << 20;
+/// How long one look at an idle journal takes; also how soon a stop is noticed.
+const IDLE: Duration = Duration::from_millis(250);
+/// A fault of data that comes back this often is no coincidence of two nodes.
+const DATA_FAULTS: u32 = 3;
+
+/// How far the writer is, for `status` and for stopping it. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_stopping: AtomicBool,
+    applied: AtomicU64,
+    fault: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// Asks the writer to end after the batch at hand.
+    pub fn stop(&self) {
+        self.0.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The last position that is in SQL.
+    pub fn applied(&self) -> Position {
+        Position(self.0.applied.load(Ordering::SeqCst))
+    }
+
+    /// Why the writer cannot go on at the moment.
+    pub fn fault(&self) -> Option<String> {
+        self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::SeqCst)
+    }
+
+    fn set_applied(&self, position: Position) {
+        self.0.applied.store(position.0, Ordering::SeqCst);
+    }
+
+    fn set_fault(&self, fault: Option<String>) {
+        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
+/// How long to wait after failures in a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    fn next(&mut self) -> Duration {
+        let wait = Self::FIRST.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        wait.min(Self::LONGEST)
+    }
+}
+
+/// Where the writer reads, and what it tells.
+pub struct Ends {
+    /// A reader from a position.
+    pub reader_at: Box<dyn Fn(Position) -> Reader + Send>,
+    /// Says that records up to a position are in SQL: the journal may let go of them.
+    pub release: Box<dyn Fn(Position) + Send>,
+    /// An organisation's time zone.
+    pub zone_of: Box<dyn Fn(Uuid) -> Tz + Send + Sync>,
+    /// What a batch came to, after its commit.
+    pub on_applied: Box<dyn FnMut(Applied) + Send>,
+}
+
+/// Drains a journal into SQL.
+pub struct Writer {
+    kernel: Kernel,
+    origin: Origin,
+    ends: Ends,
+    progress: Progress,
+    reader: Reader,
+    /// Read, not yet applied; at most one read's worth.
+    waiting: Vec<Record>,
+    /// How many reports the next transaction takes.
+    batch: usize,
+    data_faults: u32,
+}
+
+/// What one step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A batch is in SQL.
+    Applied,
+    /// All that is durable is in SQL.
+    Idle,
+    /// It did not go; try again later.
+    Failed,
+}
+
+impl Writer {
+    /// A writer that goes on where SQL says the journal is applied to.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when SQL cannot say.
+    pub async fn new(kernel: Kernel, origin: Origin, ends: Ends) -> Result<Writer, Error> {
+        let applied = crate::writer::checkpoint(&kernel.db, &origin).await?;
+        let progress = Progress::default();
+        progress.set_applied(applied);
+        (ends.release)(applied);
+        let reader = (ends.reader_at)(applied.next());
+        Ok(Writer {
+            kernel,
+            origin,
+            ends,
+            progress,
+            reader,
+            waiting: Vec::new(),
+            batch: BATCH_REPORTS,
+            data_faults: 0,
+        })
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Drains until [`Progress::stop`]. Blocks: give it a thread. `runtime` runs the database's futures.
+    pub fn run(mut self, runtime: &tokio::runtime::Handle) {
+        let mut backoff = Backoff::default();
+        while !self.progress.is_stopping() {
+            match runtime.block_on(self.step()) {
+                Step::Applied => backoff = Backoff::default(),
+                Step::Idle => {
+                    backoff = Backoff::default();
+                    self.reader.wait(IDLE);
+                }
+                Step::Failed => self.pause(backoff.next()),
+            }
+        }
+    }
+
+    fn pause(&self, length: Duration) {
+        let mut left = length;
+        while !left.is_zero() && !self.progress.is_stopping() {
+            let nap = left.min(IDLE);
+            std::thread::sleep(nap);
+            left = left.saturating_sub(nap);
+        }
+    }
+
+    /// Applies the next batch, if there is one.
+    pub async fn step(&mut self) -> Step {
+        if self.waiting.is_empty() {
+            match self.reader.next_batch(BATCH_REPORTS, BATCH_BYTES) {
+                Ok(records) => self.waiting = records,
+                Err(error) => return self.read_failed(&error),
+            }
+        }
+        let taken = self.batch.min(self.waiting.len());
+        let Some(upto) = self.waiting.get(..taken).and_then(<[Record]>::last).map(|record| record.position) else {
+            return Step::Idle;
+        };
+        let mut items: Vec<Item> = self.waiting.iter().take(taken).filter_map(item_of).collect();
+        if taken == 1 && self.data_faults >= DATA_FAULTS {
+            self.give_up_on(&mut items);
+        }
+        let outcome = apply_batch(&self.kernel, &self.origin, upto, &items, &self.ends.zone_of).await;
+        match outcome {
+            Ok(applied) => {
+                self.waiting.drain(..taken);
+                self.batch = (self.batch.saturating_mul(2)).min(BATCH_REPORTS);
+                self.data_faults = 0;
+                self.progress.set_fault(None);
+                self.progress.set_applied(upto);
+                (self.ends.release)(upto);
+                (self.ends.on_applied)(applied);
+                Step::Applied
+            }
+            Err(error) => self.apply_failed(&error, taken),
+        }
+    }
+
+    fn apply_failed(&mut self, error: &Error, taken: usize) -> Step {
+        tracing::warn!(%error, reports = taken, "accounting reports wait in the journal");
+        self.progress.set_fault(Some(error.to_string()));
+        if is_fault_of_data(error) {
+            self.data_faults = self.data_faults.saturating_add(1);
+            if self.data_faults >= DATA_FAULTS && taken > 1 {
+                self.batch = taken.div_ceil(2);
+                self.data_faults = 0;
+            }
+        }
+        Step::Failed
+    }
+
+    /// The one report that SQL refuses time and again is kept unread.
+    fn give_up_on(&self, items: &mut [Item]) {
+        let fault = self.progress.fault().unwrap_or_default();
+        for (_, item) in items {
+            if let Ok(entry) = item {
+                let reason = format!("the database refuses it: {fault}");
+                *item = Err(BadEntry { reason, octets: entry.encode() });
+            }
+        }
+    }
+
+    fn read_failed(&mut self, error: &ReadError) -> Step {
+        tracing::error!(%error, "the accounting journal cannot be read");
+        self.progress.set_fault(Some(error.to_string()));
+        if let ReadError::Gone { oldest } = error {
+            // Only a restored backup older than the journal gets here: what is still there must not wait for what is not.
+            self.reader = (self.ends.reader_at)(*oldest);
+        }
+        Step::Failed
+    }
+}
+
+fn item_of(record: &Record) -> Option<Item> {
+    (record.kind == ACCOUNTING_REPORT).then(|| (record.position, Entry::decode(&record.bytes)))
+}
+
+/// Whether SQL refuses what it is given, and not the line, the disk or the server that does.
+fn is_fault_of_data(error: &Error) -> bool {
+    /// SQLite: constraint, too big, mismatch.
+    const SQLITE_DATA: [u32; 3] = [19, 18, 20];
+    match error {
+        Error::Invalid(_) => true,
+        Error::Engine(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_)) => true,
+        Error::Engine(sqlx::Error::Database(e)) => e.code().is_some_and(|code| match code.len() {
+            // PostgreSQL: classes "data exception" and "integrity constraint violation".
+            5 => code.starts_with("22") || code.starts_with("23"),
+            _ => code.parse::<u32>().is_ok_and(|code| SQLITE_DATA.contains(&(code & 0xff))),
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
