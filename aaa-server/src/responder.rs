@@ -161,13 +161,9 @@ impl Responder {
     }
 
     /// How many requests are held.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     fn remove(&mut self, key: &Key) {

@@ -67,12 +67,11 @@ impl Server {
             threads => threads,
         };
         let lanes = bind(&config, threads)?;
-        let node = node_id(&kernel, &data)?;
         let limits = limits(&config);
         let shared = Arc::new(Shared {
             register: Arc::new(Register::new(limits)),
             counts: Counts::default(),
-            recorder: Recorder::new(node.clone(), config.kept_accepts_per_second),
+            recorder: Recorder::new(config.kept_accepts_per_second),
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
@@ -81,6 +80,9 @@ impl Server {
             config,
         });
         let journal = Arc::new(open_journal(&shared, &data)?);
+        // The journal's lock guards the node id as well.
+        let node = node_id(&kernel, &data)?;
+        shared.recorder.set_node(&node);
         let _ = shared.journal.set(journal.clone());
         let _ = shared.pool.set(start_pool(&shared)?);
 

@@ -8,7 +8,6 @@ use chrono_tz::Tz;
 use journal::{Journal, Position, Record};
 use kernel::OrganisationId;
 use kernel::id::Uuid;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use usage::entry::{ACCOUNTING_REPORT, Entry};

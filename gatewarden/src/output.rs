@@ -68,6 +68,30 @@ impl Output {
         self.flush()
     }
 
+    /// Writes a table that is one of several pages; only the first has headings.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn page(&mut self, table: &Table, has_headings: bool) -> Result<(), Failure> {
+        for line in table.lines(is_bold()).into_iter().skip(usize::from(!has_headings)) {
+            self.line(line)?;
+        }
+        Ok(())
+    }
+
+    /// Writes facts about one thing, one a line.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn facts(&mut self, facts: &Facts) -> Result<(), Failure> {
+        let width = facts.lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 1;
+        for (name, value) in &facts.lines {
+            let name = format!("{name}:");
+            self.line(format!("{name:<width$} {value}").trim_end())?;
+        }
+        Ok(())
+    }
+
     /// Begins an array with one element a line.
     ///
     /// # Errors
@@ -204,6 +228,26 @@ impl Table {
             .iter()
             .map(|row| line(&mut row.iter().map(String::as_str)));
         std::iter::once(heading).chain(rows).collect()
+    }
+}
+
+/// What is known about one thing.
+#[derive(Default)]
+pub struct Facts {
+    lines: Vec<(&'static str, String)>,
+}
+
+impl Facts {
+    /// One more; control characters are shown, not obeyed.
+    pub fn put(&mut self, name: &'static str, value: impl AsRef<str>) {
+        self.lines.push((name, clean(value.as_ref()).into_owned()));
+    }
+
+    /// One more, unless there is nothing to say.
+    pub fn put_some(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.put(name, value);
+        }
     }
 }
 

@@ -38,7 +38,7 @@ kernel::statements! {
                 WHERE membership_id IS NOT NULL AND membership_id > $1 ORDER BY membership_id LIMIT $2) AS r
         ) AS every ORDER BY membership_id LIMIT $2";
     GROUPS_BETWEEN = "SELECT id, membership_id, group_id, priority FROM group_member
-        WHERE membership_id >= $1 AND membership_id <= $2 ORDER BY membership_id, priority, id";
+        WHERE membership_id >= $1 AND membership_id <= $2 ORDER BY membership_id, priority, group_id";
     JOIN = "INSERT INTO group_member (id, membership_id, group_id, priority, created) VALUES ($1, $2, $3, $4, $5)";
     MOVE = "UPDATE group_member SET priority = $2 WHERE id = $1";
     LEAVE = "DELETE FROM group_member WHERE id = $1";
@@ -248,7 +248,7 @@ pub async fn put_rules(
     .await
 }
 
-/// Takes an attribute out of a membership's own rules, on one side or both; how many rows that were.
+/// Takes an attribute out of a membership's own rules, on one side or both; whether or not there was one.
 ///
 /// # Errors
 /// [`Error::Engine`].

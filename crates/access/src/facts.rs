@@ -74,8 +74,8 @@ pub struct MembershipFacts {
     pub password_updated: Option<Time>,
     /// The person's own checks and replies here.
     pub rules: RuleSet,
-    /// Groups with their priority.
-    pub groups: Vec<(i64, GroupId)>,
+    /// Groups, those looked at first first.
+    pub groups: Vec<GroupId>,
 }
 
 /// A group as decisions need it.

@@ -5,9 +5,9 @@
 //! It must **never** count what was not a guess: only a wrong proof is a failure, not an expired account.
 
 use kernel::Time;
+use kernel::id::Uuid;
 use proof::mac::Mac;
 use std::collections::{HashMap, VecDeque};
-use uuid::Uuid;
 
 /// Keys remembered per kind: a busy city's people failing within one window; about 10 MB for each kind when full.
 pub const MAX_TRACKED: usize = 100_000;

@@ -5,7 +5,7 @@
 
 use crate::limiter::{Key, KeyKind, NewLock};
 use kernel::id::Uuid;
-use kernel::{Db, Error, Kernel, News, OrganisationId, Scope, Time};
+use kernel::{Db, Error, Kernel, News, OrganisationId, Scope, Time, Tx};
 use serde::Serialize;
 
 /// Told when a lock is stored. The detail has `kind`, `subject`, `failures` and `until`.
@@ -23,7 +23,7 @@ const FORGET_BATCH: i64 = 1_000;
 /// A stored lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lock {
-    /// Whose member or NAS it is; a device is nobody's.
+    /// Whose member or NAS it is, where that is known; a device is nobody's.
     pub organisation: Option<OrganisationId>,
     /// What is locked.
     pub kind: KeyKind,
@@ -73,6 +73,9 @@ kernel::statements! {
         RETURNING id";
     ACTIVE = "SELECT organisation_id, kind, subject, failures, until, created FROM access_lock
         WHERE until > $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2) ORDER BY until DESC LIMIT $3";
+    OWNER_OF_NAS = "SELECT organisation_id AS id FROM nas WHERE id = $1";
+    OWNER_OF_MEMBERSHIP = "SELECT g.organisation_id AS id FROM group_member m JOIN access_group g ON g.id = m.group_id
+        WHERE m.membership_id = $1 LIMIT 1";
     LIFT = "DELETE FROM access_lock WHERE kind = $1 AND subject = $2 RETURNING id, organisation_id";
     FORGET = "DELETE FROM access_lock WHERE id IN (SELECT id FROM access_lock WHERE until <= $1 ORDER BY until LIMIT $2)";
 }
@@ -98,19 +101,20 @@ struct LiftedRow {
     organisation_id: Option<Uuid>,
 }
 
-/// Stores locks that began, each with whose it is.
+/// Stores locks that began.
 ///
 /// # Errors
 /// [`Error::Engine`]; then the batches before the failing one are stored.
-pub async fn store(kernel: &Kernel, locks: &[(NewLock, Option<OrganisationId>)]) -> Result<(), Error> {
+pub async fn store(kernel: &Kernel, locks: &[NewLock]) -> Result<(), Error> {
     let now = kernel.now();
     for batch in locks.chunks(MAX_BATCH) {
         let mut tx = kernel.db.begin().await?;
-        for (lock, organisation) in batch {
+        for lock in batch {
+            let organisation = owner_of(&mut tx, lock.key).await?;
             let (kind, subject) = (lock.key.kind().word(), lock.key.subject());
             let values = kernel::values![
                 kernel.new_uuid(),
-                *organisation,
+                organisation,
                 kind,
                 &subject,
                 lock.failures,
@@ -123,11 +127,22 @@ pub async fn store(kernel: &Kernel, locks: &[(NewLock, Option<OrganisationId>)])
             let detail = serde_json::json!({
                 "kind": kind, "subject": subject, "failures": lock.failures, "until": lock.until,
             });
-            tx.tell(now, News::new(SET, *organisation, row.id).with_detail(detail)).await?;
+            tx.tell(now, News::new(SET, organisation, row.id).with_detail(detail)).await?;
         }
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// Whose member or NAS is locked, as far as it is known here.
+async fn owner_of(tx: &mut Tx, key: Key) -> Result<Option<OrganisationId>, Error> {
+    let (sql, id) = match key {
+        Key::User(id) => (OWNER_OF_MEMBERSHIP, id),
+        Key::Nas(id) => (OWNER_OF_NAS, id),
+        Key::Device(_) => return Ok(None),
+    };
+    let row: Option<IdRow> = tx.first(sql, kernel::values![id]).await?;
+    Ok(row.map(|row| OrganisationId(row.id)))
 }
 
 /// Every lock that holds at this moment, for the limiter; the longest first.

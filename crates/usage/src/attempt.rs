@@ -221,3 +221,63 @@ pub async fn forget_attempts(kernel: &Kernel, before: Time) -> Result<u64, Error
     }
     Ok(gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, house};
+
+    fn attempt(id: u128, seconds: i64, username: &str) -> Attempt {
+        Attempt {
+            id: Uuid::from_u128(id),
+            at: at(seconds),
+            node: "n1".into(),
+            organisation: Some(OrganisationId(Uuid::from_u128(1))),
+            nas: None,
+            nas_address: "192.0.2.1".into(),
+            membership: None,
+            username: Some(username.into()),
+            mac: Some("02-00-00-00-00-01".into()),
+            called_station_id: None,
+            calling_station_id: Some("0200.0000.0001".into()),
+            acct_session_id: Some("s1".into()),
+            method: Some("pap".into()),
+            verdict: Verdict::Refuse,
+            word: Some("wrong_password".into()),
+            trace: serde_json::json!([{ "check": "password", "verdict": "refuse" }]),
+        }
+    }
+
+    #[tokio::test]
+    async fn attempts_are_explained_by_user_device_or_session_newest_first() {
+        let house = house().await;
+        let both = [attempt(1, 0, "bob"), attempt(2, 5, "alice")];
+        record(&house.kernel, &both).await.unwrap();
+        record(&house.kernel, &both).await.unwrap();
+        let foreign = Scope::Organisation(OrganisationId(Uuid::nil()));
+        let newest_first = [both[1].clone(), both[0].clone()];
+        let table: [(&str, Scope, u32, &[Attempt]); 8] = [
+            ("bob", Scope::Everything, 10, &both[..1]),
+            ("Bob", Scope::Everything, 10, &[]),
+            ("s1", Scope::Everything, 10, &newest_first),
+            ("02:00:00:00:00:01", Scope::Everything, 10, &newest_first),
+            ("020000000001", Scope::Everything, 1, &both[1..]),
+            ("bob", foreign, 10, &[]),
+            ("b\0b", Scope::Everything, 10, &[]),
+            ("", Scope::Everything, 10, &[]),
+        ];
+        for (subject, scope, limit, expect) in table {
+            let found = explain(&house.kernel.db, scope, subject, limit).await.unwrap();
+            assert_eq!(found, expect, "{subject}");
+        }
+    }
+
+    #[tokio::test]
+    async fn old_attempts_are_forgotten() {
+        let house = house().await;
+        record(&house.kernel, &[attempt(1, 0, "bob"), attempt(2, 5, "bob")]).await.unwrap();
+        assert_eq!(forget_attempts(&house.kernel, at(5)).await.ok(), Some(1));
+        let left = explain(&house.kernel.db, Scope::Everything, "bob", 10).await.unwrap();
+        assert_eq!(left.iter().map(|attempt| attempt.at).collect::<Vec<_>>(), [at(5)]);
+    }
+}

@@ -323,3 +323,6 @@ impl From<&Session> for SessionView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,3 +290,6 @@ fn close_what_is_over(
         note(&rows[place], &change);
     }
 }
+
+#[cfg(test)]
+mod tests;

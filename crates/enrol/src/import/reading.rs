@@ -1,10 +1,14 @@
 //! What rows are read against: the dictionary, the organisation's groups and its day.
 
-use chrono::{LocalResult, NaiveDate, TimeZone};
+use chrono::{Datelike, LocalResult, NaiveDate, TimeZone};
 use identity::Organisation;
 use kernel::Time;
 use radius_wire::dictionary::{Dictionary, nearest};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+/// Years that both engines keep and read back alike.
+const YEARS: RangeInclusive<i32> = 1970..=9999;
 
 /// What a row is read against.
 pub(super) struct Reading<'a> {
@@ -34,7 +38,8 @@ impl Reading<'_> {
     /// From when on somebody is out. A bare date is the last day on which they are in, where the organisation is.
     pub(super) fn expiry(&self, text: &str) -> Result<Time, String> {
         let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            Ok(day) => self.end_of(day).ok_or_else(|| format!("'{text}' is too far away"))?,
+            Ok(day) if YEARS.contains(&day.year()) => self.end_of(day).ok_or("that day has no end")?,
+            Ok(_) => return Err(format!("'{text}' is not within the years 1970 to 9999")),
             Err(_) => Time::parse(text)?,
         };
         if self.now.is_some_and(|now| at <= now) {
@@ -51,8 +56,7 @@ impl Reading<'_> {
             // Where the clocks skip midnight, the day ends an hour of the clock later.
             LocalResult::None => zone.from_local_datetime(&(midnight + chrono::Duration::hours(1))).earliest()?,
         };
-        let time = Time::from(moment.with_timezone(&chrono::Utc));
-        (time.unix_micros() > 0).then_some(time)
+        Some(Time::from(moment.with_timezone(&chrono::Utc)))
     }
 }
 
@@ -102,7 +106,8 @@ pub(super) mod tests {
         check("2027-01-15T07:59:00Z", Err("past"));
         check("31.1.2027", Err("not a time"));
         check("2027-02-30", Err("not a time"));
-        check("+262142-12-31", Err("'+262142-12-31'"));
+        check("1969-12-31", Err("years 1970 to 9999"));
+        check("+12000-12-31", Err("years 1970 to 9999"));
     }
 
     #[test]

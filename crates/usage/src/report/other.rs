@@ -4,6 +4,7 @@ use super::{number, words};
 use radius_wire::Packet;
 use radius_wire::attr::Hide;
 use radius_wire::dictionary::{Attribute, Dictionary};
+use radius_wire::vsa;
 use serde_json::{Map, Value};
 
 /// A packet has at most 4,096 octets; its names and hex digits stay below this.
@@ -50,26 +51,29 @@ pub fn read(packet: Packet<'_>) -> Map<String, Value> {
     let dictionary = Dictionary::builtin();
     let mut found = Map::new();
     for attribute in packet.attributes() {
-        if attribute.kind == number::VENDOR_SPECIFIC || ELSEWHERE.contains(&attribute.kind) {
-            continue;
-        }
-        let known = dictionary.standard(attribute.kind.into());
-        put(&mut found, known, || format!("Attr-{}", attribute.kind), attribute.value);
-    }
-    let mut vendor_values = 0;
-    for attribute in packet.vendor_attributes() {
-        vendor_values += 1;
-        let known = dictionary.vendor_attribute(attribute.vendor, attribute.kind);
-        let nameless = || format!("Vendor-{}-Attr-{}", attribute.vendor, attribute.kind);
-        put(&mut found, known, nameless, attribute.value);
-    }
-    if vendor_values == 0 {
-        // None could be taken apart: they stay whole.
-        for value in packet.all(number::VENDOR_SPECIFIC) {
-            put(&mut found, None, || "Vendor-Specific".to_owned(), value);
+        match attribute.kind {
+            number::VENDOR_SPECIFIC => put_vendor(&mut found, dictionary, attribute.value),
+            kind if ELSEWHERE.contains(&kind) => {}
+            kind => {
+                let known = dictionary.standard(kind.into());
+                put(&mut found, known, || format!("Attr-{kind}"), attribute.value);
+            }
         }
     }
     found
+}
+
+/// What is inside a Vendor-Specific attribute; one that cannot be taken apart stays whole.
+fn put_vendor(found: &mut Map<String, Value>, dictionary: &Dictionary, value: &[u8]) {
+    let inside = vsa::split_vendor(value)
+        .and_then(|(vendor, rest)| Some((vendor, vsa::sub_attributes(rest, dictionary.vendor_format(vendor))?)));
+    let Some((vendor, subs)) = inside else {
+        return put(found, None, || "Vendor-Specific".to_owned(), value);
+    };
+    for sub in subs {
+        let known = dictionary.vendor_attribute(vendor, sub.kind);
+        put(found, known, || format!("Vendor-{vendor}-Attr-{}", sub.kind), sub.value);
+    }
 }
 
 /// Adds what a newer report says to what is known, within [`MAX_TEXT_OCTETS`].

@@ -4,7 +4,8 @@
 //! does not matter, [`generation`] tells a re-used session id from a late report, [`restart`] is what Accounting-On
 //! does, [`store`] is the SQL. Everything but `store` is pure: no clock, no database.
 //!
-//! It must never lower a total, and never open again a session whose end is newer than the report.
+//! It must never open again a session whose end is newer than the report, and never lower a total, save where a late
+//! report shows that the wrap of a counter was inferred in error.
 
 mod apply;
 pub mod generation;
