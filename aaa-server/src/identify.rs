@@ -6,6 +6,7 @@
 use crate::config::RadiusConfig;
 use access::nas::{MaPolicy, Nas};
 use access::nas_match::NasEntry;
+use access::question::looks_like_noise;
 use access::register::Policy;
 use access::word::Dropped;
 use radius_wire::{MessageAuthenticatorRule, Packet, Request, Rules, Secret, Unverified, attrs};
@@ -122,7 +123,7 @@ fn choose_secret<'a>(
 }
 
 fn is_noise(request: &Request<'_>) -> bool {
-    matches!(request.password(), Some(Ok(password)) if std::str::from_utf8(&password).is_err())
+    matches!(request.password(), Some(Ok(password)) if looks_like_noise(&password))
 }
 
 fn word(fault: &Unverified, packet: &Packet<'_>, secret: &Secret) -> Dropped {
@@ -133,11 +134,10 @@ fn word(fault: &Unverified, packet: &Packet<'_>, secret: &Secret) -> Dropped {
         Unverified::BadMessageAuthenticator => {
             // A wrong signature over a password that makes no sense either: not tampering, another secret.
             let is_noise = packet
-                .get(attrs::USER_PASSWORD)
-                .and_then(|hidden| {
-                    radius_wire::hide::unhide_password(hidden, secret, packet.authenticator()).ok()
-                })
-                .is_some_and(|password| std::str::from_utf8(&password).is_err());
+                .reveal(attrs::USER_PASSWORD, secret, packet.authenticator())
+                .is_some_and(|revealed| {
+                    revealed.is_ok_and(|password| looks_like_noise(&password.plain))
+                });
             if is_noise {
                 Dropped::SharedSecretMismatch
             } else {

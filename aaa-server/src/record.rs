@@ -14,7 +14,7 @@ use access::limiter::NewLock;
 use access::nas::NasId;
 use access::nas_match::NasEntry;
 use access::observation::Observation;
-use access::question::Question;
+use access::question::{Question, looks_like_noise};
 use access::word::Dropped;
 use kernel::{Kernel, Time};
 use proof::mac::Mac;
@@ -224,7 +224,7 @@ impl Recorder {
         // An unsigned request without readable password says nothing about the secret it was made with.
         let tells = request.signed()
             || !is_access
-            || matches!(request.password(), Some(Ok(password)) if std::str::from_utf8(&password).is_ok());
+            || matches!(request.password(), Some(Ok(password)) if !looks_like_noise(&password));
         seen.used_next_secret |= tells && with_next_secret;
         seen.used_secret |= tells && !with_next_secret;
     }

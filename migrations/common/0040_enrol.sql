@@ -20,11 +20,16 @@ CREATE TABLE batch (
 );
 
 -- created_person: made by this batch; false means merely matched, and taking the batch back leaves the person alone.
+-- line: where the person stands in the file. generated: username and password, sealed, of a row that gave no password,
+-- until they were handed over.
 CREATE TABLE batch_person (
     batch_id           UUID NOT NULL REFERENCES batch (id) ON DELETE CASCADE,
     person_id          UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     created_person     BOOLEAN NOT NULL,
     created_membership BOOLEAN NOT NULL,
+    line               BIGINT NOT NULL,
+    generated          TEXT,
     PRIMARY KEY (batch_id, person_id)
 );
 CREATE INDEX batch_person_person ON batch_person (person_id);
+CREATE INDEX batch_person_generated ON batch_person (batch_id, person_id) WHERE generated IS NOT NULL;

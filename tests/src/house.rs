@@ -18,6 +18,11 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// Another test may take a port between looking and binding.
 const START_ATTEMPTS: usize = 5;
 
+/// Stands in a configuration's text for the port of authentication: then the command line names none.
+pub const AUTH_PORT: &str = "{auth}";
+/// The same for accounting.
+pub const ACCT_PORT: &str = "{acct}";
+
 /// One data folder, one database, and the binary.
 pub struct House {
     place: Place,
@@ -190,55 +195,55 @@ impl House {
 
     fn try_start(&self, arguments: &[&str], config: &str) -> Result<Server, String> {
         let leases = [Lease::take(), Lease::take(), Lease::take()];
-        let [auth, acct, http] = [0, 1, 2].map(|n: usize| leases[n].port.to_string());
+        let ports = leases.each_ref().map(|lease| lease.port);
+        let [auth, acct, http] = ports.map(|port| port.to_string());
         let mut command = match config {
             "" => self.command(&[]),
             text => {
-                let path = self.file("gatewarden.toml", text);
-                self.command(&["--config", &path])
+                let text = text.replace(AUTH_PORT, &auth).replace(ACCT_PORT, &acct);
+                self.command(&["--config", &self.file("gatewarden.toml", &text)])
             }
         };
         let [auth_lease, acct_lease, http_lease] = leases;
         // The HTTP door needs its own number: its lease ends here.
-        let http_port = http_lease.port;
         drop(http_lease);
-        let http = format!("127.0.0.1:{http}");
-        command
-            .args([
-                "serve",
-                "--auth-port",
-                &auth,
-                "--acct-port",
-                &acct,
-                "--http",
-                &http,
-            ])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", binary().display()));
-        let log = Arc::new(Mutex::new(String::new()));
-        keep(child.stdout.take(), &log);
-        keep(child.stderr.take(), &log);
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut server = Server {
-            child,
-            auth: loopback(auth_lease.port),
-            acct: loopback(acct_lease.port),
-            http: loopback(http_port),
-            log,
-            _leases: [auth_lease, acct_lease],
-        };
-        let ready = wait::until(START_LIMIT, || match server.child.try_wait() {
-            Ok(None) => (server.health() == Some(200)).then_some(true),
-            _ => Some(false),
-        });
-        match ready {
-            Some(true) => Ok(server),
-            _ => Err(server.log()),
+        command.args(["serve", "--http", &format!("127.0.0.1:{http}")]);
+        if !config.contains(AUTH_PORT) {
+            command.args(["--auth-port", &auth, "--acct-port", &acct]);
         }
+        command.args(arguments);
+        launch(command, ports, vec![auth_lease, acct_lease])
+    }
+}
+
+/// Starts a process that serves on these ports (authentication, accounting, HTTP) and waits until it is ready.
+///
+/// # Errors
+/// What it printed, when it ends or does not get ready.
+fn launch(mut command: Command, ports: [u16; 3], leases: Vec<Lease>) -> Result<Server, String> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{}: {e}", binary().display()));
+    let log = Arc::new(Mutex::new(String::new()));
+    keep(child.stdout.take(), &log);
+    keep(child.stderr.take(), &log);
+    let [auth, acct, http] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut server = Server {
+        child,
+        auth,
+        acct,
+        http,
+        log,
+        _leases: leases,
+    };
+    let ready = wait::until(START_LIMIT, || match server.child.try_wait() {
+        Ok(None) => (server.health() == Some(200)).then_some(true),
+        _ => Some(false),
+    });
+    match ready {
+        Some(true) => Ok(server),
+        _ => Err(server.log()),
     }
 }
 
@@ -336,7 +341,7 @@ pub struct Server {
     acct: SocketAddr,
     http: SocketAddr,
     log: Arc<Mutex<String>>,
-    _leases: [Lease; 2],
+    _leases: Vec<Lease>,
 }
 
 impl Server {

@@ -75,7 +75,11 @@ fn each_file_is_understood() {
         let root = installed().join("root-of-this-test");
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         // The old names are of control attributes, too.
-        let control = if name == "dictionary.compat" { "$INCLUDE dictionary.freeradius.internal\n" } else { "" };
+        let control = if name == "dictionary.compat" {
+            "$INCLUDE dictionary.freeradius.internal\n"
+        } else {
+            ""
+        };
         let lines = format!("{standard}{control}$INCLUDE {name}\n");
         let loaded = Dictionary::load_with(&root, &mut |path| match path == root {
             true => Ok(lines.clone()),

@@ -3,7 +3,9 @@
 use gatewarden_tests::house::House;
 use gatewarden_tests::nas::{Nas, SECRET};
 use gatewarden_tests::on_both_engines;
-use radius_wire::attrs::acct_status_type::{ACCOUNTING_OFF, ACCOUNTING_ON, INTERIM_UPDATE, START, STOP};
+use radius_wire::attrs::acct_status_type::{
+    ACCOUNTING_OFF, ACCOUNTING_ON, INTERIM_UPDATE, START, STOP,
+};
 use radius_wire::{Code, Question, attrs};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -17,7 +19,10 @@ fn is_open(session: &Json) -> bool {
 }
 
 fn of<'a>(sessions: &'a [Json], id: &str) -> Vec<&'a Json> {
-    sessions.iter().filter(|session| text(session, "session_id") == id).collect()
+    sessions
+        .iter()
+        .filter(|session| text(session, "session_id") == id)
+        .collect()
 }
 
 fn report(nas: &Nas, status: u32, session: &str, counters: (u32, u32, u32)) -> Question {
@@ -151,9 +156,13 @@ fn a_repeated_report_gets_the_same_octets() {
     let house = House::with_nas();
     let server = house.start();
     let nas = Nas::of(&server);
-    let sealed = report(&nas, START, "D1", (0, 0, 0)).seal(true).expect("it fits");
+    let sealed = report(&nas, START, "D1", (0, 0, 0))
+        .seal(true)
+        .expect("it fits");
     let first = nas.ask_sealed(&sealed);
-    let again = nas.exchange(nas.acct(), sealed.octets()).expect("an answer");
+    let again = nas
+        .exchange(nas.acct(), sealed.octets())
+        .expect("an answer");
     assert_eq!(again, first.octets());
     tell(&nas, report(&nas, START, "marker", (0, 0, 0)));
     let sessions = house.sessions_once("the marker", |all| !of(all, "marker").is_empty());
@@ -163,12 +172,24 @@ fn a_repeated_report_gets_the_same_octets() {
 #[test]
 fn a_device_that_flips_its_counters_is_read_the_other_way_round() {
     let house = House::new(kernel::Engine::Sqlite);
-    house.run(&["nas", "add", "127.0.0.0/8", "--org", "default", "--secret", SECRET, "--flip-octets"]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.0/8",
+        "--org",
+        "default",
+        "--secret",
+        SECRET,
+        "--flip-octets",
+    ]);
     let server = house.start();
     let nas = Nas::of(&server);
     tell(&nas, report(&nas, STOP, "F1", (10, 111, 222)));
     let sessions = house.sessions_once("the session", |all| all.len() == 1);
-    assert_eq!((&sessions[0]["input_octets"], &sessions[0]["output_octets"]), (&222.into(), &111.into()));
+    assert_eq!(
+        (&sessions[0]["input_octets"], &sessions[0]["output_octets"]),
+        (&222.into(), &111.into())
+    );
 }
 
 #[test]
@@ -177,8 +198,14 @@ fn counters_of_32_bits_wrap_upward() {
     let server = house.start();
     let nas = Nas::of(&server);
     tell(&nas, report(&nas, START, "W1", (0, 0, 0)));
-    tell(&nas, report(&nas, INTERIM_UPDATE, "W1", (600, 4_000_000_000, 10)));
-    tell(&nas, report(&nas, INTERIM_UPDATE, "W1", (1200, 500_000_000, 20)));
+    tell(
+        &nas,
+        report(&nas, INTERIM_UPDATE, "W1", (600, 4_000_000_000, 10)),
+    );
+    tell(
+        &nas,
+        report(&nas, INTERIM_UPDATE, "W1", (1200, 500_000_000, 20)),
+    );
     tell(&nas, report(&nas, STOP, "W1", (1800, 600_000_000, 30)));
     let sessions = house.sessions_once("it is closed", |all| all.len() == 1 && !is_open(&all[0]));
     assert_eq!(sessions[0]["input_octets"], 4_294_967_296u64 + 600_000_000);
@@ -206,5 +233,10 @@ fn strange_reports_are_kept_all_the_same() {
     tell(&nas, tunnel);
     tell(&nas, report(&nas, START, "marker", (0, 0, 0)));
     let sessions = house.sessions_once("the marker", |all| !of(all, "marker").is_empty());
-    assert!(sessions.iter().any(|s| text(s, "session_id").contains("0001fffe")), "{sessions:#?}");
+    assert!(
+        sessions
+            .iter()
+            .any(|s| text(s, "session_id").contains("0001fffe")),
+        "{sessions:#?}"
+    );
 }

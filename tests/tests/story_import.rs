@@ -42,13 +42,20 @@ fn one_bad_line_and_nothing_is_imported() {
     let said = house.attempt(&["user", "import", &file, "--org", "default"]);
     assert_ne!(said.code, Some(0));
     for expect in ["3", "username", "4", "email"] {
-        assert!(said.err.contains(expect), "line, column and reason: {}", said.err);
+        assert!(
+            said.err.contains(expect),
+            "line, column and reason: {}",
+            said.err
+        );
     }
     let listed = house.run(&["user", "list", "--json"]);
     assert!(!listed.contains("anna"), "{listed}");
     house.run(&["user", "import", &file, "--org", "default", "--skip-bad"]);
     let listed = house.run(&["user", "list", "--json"]);
-    assert!(listed.contains("anna") && !listed.contains("berta"), "{listed}");
+    assert!(
+        listed.contains("anna") && !listed.contains("berta"),
+        "{listed}"
+    );
 }
 
 /// OpenWISP's five columns, without a header row.
@@ -59,7 +66,15 @@ fn a_file_without_header_has_five_columns() {
         "users.csv",
         "anna,cleartext$pass-of-anna,anna@example.org,Anna,A\nberta,pass-of-berta,berta@example.org,Berta,B\n",
     );
-    house.run(&["user", "import", &file, "--org", "default", "--store", "recoverable"]);
+    house.run(&[
+        "user",
+        "import",
+        &file,
+        "--org",
+        "default",
+        "--store",
+        "recoverable",
+    ]);
     let server = house.start();
     let nas = Nas::of(&server);
     assert_eq!(verdict(&nas, "anna", "pass-of-anna"), Code::ACCESS_ACCEPT);
@@ -80,8 +95,10 @@ fn people_log_in_before_and_after_their_password_is_hashed() {
             let code = verdict(&nas, &format!("user{n}"), &format!("password-{n}"));
             assert_eq!(code, Code::ACCESS_ACCEPT, "user{n}, round {round}");
         }
-        gatewarden_tests::wait::for_truth("all are hashed", std::time::Duration::from_secs(20), || {
-            !house.run(&["user", "list", "--json"]).contains("pending")
-        });
+        gatewarden_tests::wait::for_truth(
+            "all are hashed",
+            std::time::Duration::from_secs(20),
+            || !house.run(&["user", "list", "--json"]).contains("pending"),
+        );
     }
 }

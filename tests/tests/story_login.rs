@@ -44,7 +44,10 @@ fn example_response(identifier: u8) -> Vec<u8> {
 fn example_question(nas: &Nas) -> Question {
     let mut question = nas.login("User");
     question
-        .put(microsoft::MS_CHAP_CHALLENGE, &octets("5b5d7c7d7b3f2f3e3c2c602132262628"))
+        .put(
+            microsoft::MS_CHAP_CHALLENGE,
+            &octets("5b5d7c7d7b3f2f3e3c2c602132262628"),
+        )
         .put(microsoft::MS_CHAP2_RESPONSE, &example_response(7));
     question
 }
@@ -109,17 +112,32 @@ fn a_wrong_response_gets_an_error_that_the_device_understands() {
     let reject = nas.ask(example_question(&nas));
     assert_eq!(reject.code(), Code::ACCESS_REJECT);
     // RFC 2548 §2.1.5: the identifier, then "E=691 R=… C=… V=3 M=…".
-    let error = reject.packet().vendor(311, 2).expect("MS-CHAP-Error").to_vec();
+    let error = reject
+        .packet()
+        .vendor(311, 2)
+        .expect("MS-CHAP-Error")
+        .to_vec();
     assert_eq!(error[0], 7);
     let text = String::from_utf8_lossy(&error[1..]).into_owned();
-    assert!(text.starts_with("E=691 ") && text.contains(" V=3"), "{text}");
+    assert!(
+        text.starts_with("E=691 ") && text.contains(" V=3"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_device_is_known_by_its_address_in_any_spelling() {
     let house = House::with_nas();
     // A device is a person whose name and password are its address.
-    house.run(&["user", "add", "AA-BB-CC-00-11-22", "--org", "default", "--mac", "aa:bb:cc:00:11:22"]);
+    house.run(&[
+        "user",
+        "add",
+        "AA-BB-CC-00-11-22",
+        "--org",
+        "default",
+        "--mac",
+        "aa:bb:cc:00:11:22",
+    ]);
     let server = house.start();
     let nas = Nas::of(&server);
     for (name, calling) in [
@@ -128,11 +146,19 @@ fn a_device_is_known_by_its_address_in_any_spelling() {
         ("aabbcc-001122", "aa bb cc 00 11 22"),
     ] {
         let mut question = nas.pap(name, name);
-        question.put_text(attrs::CALLING_STATION_ID, calling).put(attrs::SERVICE_TYPE, 10);
-        assert_eq!(nas.ask(question).code(), Code::ACCESS_ACCEPT, "{name} {calling}");
+        question
+            .put_text(attrs::CALLING_STATION_ID, calling)
+            .put(attrs::SERVICE_TYPE, 10);
+        assert_eq!(
+            nas.ask(question).code(),
+            Code::ACCESS_ACCEPT,
+            "{name} {calling}"
+        );
     }
     let mut question = nas.pap("aa:bb:cc:00:11:23", "aa:bb:cc:00:11:23");
-    question.put_text(attrs::CALLING_STATION_ID, "AA-BB-CC-00-11-23").put(attrs::SERVICE_TYPE, 10);
+    question
+        .put_text(attrs::CALLING_STATION_ID, "AA-BB-CC-00-11-23")
+        .put(attrs::SERVICE_TYPE, 10);
     assert_eq!(nas.ask(question).code(), Code::ACCESS_REJECT);
 }
 
@@ -140,7 +166,11 @@ fn assert_bare_reject(reject: &Answer) {
     assert_eq!(reject.code(), Code::ACCESS_REJECT);
     // RFC 2865 §4.3: Reply-Message and Proxy-State; Message-Authenticator since CVE-2024-3596.
     let allowed = [18, 33, 80];
-    assert!(reject.kinds().iter().all(|kind| allowed.contains(kind)), "{:?}", reject.kinds());
+    assert!(
+        reject.kinds().iter().all(|kind| allowed.contains(kind)),
+        "{:?}",
+        reject.kinds()
+    );
 }
 
 #[test]
@@ -153,8 +183,16 @@ fn a_wrong_password_is_refused_after_a_second_with_a_message_only() {
     for (user, password) in [("alice", "looking-glass"), ("nobody", "x"), ("alice", "")] {
         let reject = nas.ask(nas.pap(user, password));
         assert_bare_reject(&reject);
-        assert!(reject.took >= Duration::from_millis(990), "{user}: {:?}", reject.took);
-        assert!(reject.took < Duration::from_secs(4), "{user}: {:?}", reject.took);
+        assert!(
+            reject.took >= Duration::from_millis(990),
+            "{user}: {:?}",
+            reject.took
+        );
+        assert!(
+            reject.took < Duration::from_secs(4),
+            "{user}: {:?}",
+            reject.took
+        );
     }
 }
 
@@ -162,7 +200,11 @@ fn a_wrong_password_is_refused_after_a_second_with_a_message_only() {
 fn what_a_group_says_is_in_the_accept_in_its_order() {
     let house = House::with_nas();
     house.add_user("alice", "wonderland");
-    for row in ["Session-Timeout := 3600", "Mikrotik-Rate-Limit := \"10M/10M\"", "Tunnel-Type:1 := VLAN"] {
+    for row in [
+        "Session-Timeout := 3600",
+        "Mikrotik-Rate-Limit := \"10M/10M\"",
+        "Tunnel-Type:1 := VLAN",
+    ] {
         house.run(&["group", "set", "default-users", row]);
     }
     let server = house.start();
@@ -171,18 +213,43 @@ fn what_a_group_says_is_in_the_accept_in_its_order() {
     assert_eq!(accept.code(), Code::ACCESS_ACCEPT);
     assert_eq!(accept.integer(attrs::SESSION_TIMEOUT), Some(3600));
     assert_eq!(accept.packet().vendor(14988, 8), Some(&b"10M/10M"[..]));
-    assert_eq!(accept.packet().get_tagged(attrs::TUNNEL_TYPE), Some((1, 13)));
+    assert_eq!(
+        accept.packet().get_tagged(attrs::TUNNEL_TYPE),
+        Some((1, 13))
+    );
 }
 
 #[test]
 fn a_hash_serves_pap_and_says_so_when_asked_for_more() {
     let house = House::with_nas();
-    house.run(&["user", "add", "hashed", "--org", "default", "--password", "wonderland"]);
-    house.run(&["user", "add", "nt", "--org", "default", "--password", "wonderland", "--store", "nt"]);
+    house.run(&[
+        "user",
+        "add",
+        "hashed",
+        "--org",
+        "default",
+        "--password",
+        "wonderland",
+    ]);
+    house.run(&[
+        "user",
+        "add",
+        "nt",
+        "--org",
+        "default",
+        "--password",
+        "wonderland",
+        "--store",
+        "nt",
+    ]);
     let server = house.start();
     let nas = Nas::of(&server);
     for user in ["hashed", "nt"] {
-        assert_eq!(nas.ask(nas.pap(user, "wonderland")).code(), Code::ACCESS_ACCEPT, "{user}");
+        assert_eq!(
+            nas.ask(nas.pap(user, "wonderland")).code(),
+            Code::ACCESS_ACCEPT,
+            "{user}"
+        );
         let challenge = [4u8; 16];
         let mut question = nas.login(user);
         question
@@ -190,7 +257,10 @@ fn a_hash_serves_pap_and_says_so_when_asked_for_more() {
             .put(attrs::CHAP_CHALLENGE, &challenge);
         assert_bare_reject(&nas.ask(question));
         let explained = explained(&house, user, "needs_other_proof");
-        assert!(explained.contains("recoverabl"), "the remedy is named: {explained}");
+        assert!(
+            explained.contains("recoverabl"),
+            "the remedy is named: {explained}"
+        );
     }
 }
 
@@ -214,12 +284,21 @@ fn a_repeated_request_gets_the_same_octets() {
     let sealed = nas.pap("alice", "wonderland").seal(true).expect("it fits");
     let first = nas.ask_sealed(&sealed);
     for _ in 0..3 {
-        let again = nas.exchange(nas.auth(), sealed.octets()).expect("an answer");
+        let again = nas
+            .exchange(nas.auth(), sealed.octets())
+            .expect("an answer");
         assert_eq!(again, first.octets());
     }
     // The same identifier with another authenticator is another question.
-    let mut other = Question::new(Code::ACCESS_REQUEST, sealed.identifier(), nas.octets16(), nas.secret());
-    other.put_text(attrs::USER_NAME, "alice").put_user_password(b"wonderland");
+    let mut other = Question::new(
+        Code::ACCESS_REQUEST,
+        sealed.identifier(),
+        nas.octets16(),
+        nas.secret(),
+    );
+    other
+        .put_text(attrs::USER_NAME, "alice")
+        .put_user_password(b"wonderland");
     let other = nas.ask(other);
     assert_eq!(other.code(), Code::ACCESS_ACCEPT);
     assert_ne!(other.octets(), first.octets());
@@ -237,7 +316,10 @@ fn repeating_while_a_refusal_waits_brings_one_answer() {
     let first = nas.receive(PATIENCE).expect("an answer");
     assert!(sealed.verify(&first).is_ok());
     // Whatever comes before the probe's answer would be a second one.
-    let probe = nas.question(Code::STATUS_SERVER).seal(true).expect("it fits");
+    let probe = nas
+        .question(Code::STATUS_SERVER)
+        .seal(true)
+        .expect("it fits");
     nas.send(nas.auth(), probe.octets());
     let next = nas.receive(PATIENCE).expect("the probe is answered");
     assert!(probe.verify(&next).is_ok());
@@ -252,11 +334,22 @@ fn requests_of_another_library_are_answered_and_the_answer_is_right_for_it() {
     let request = Independent::pap(9, SECRET, "alice", "wonderland");
     let answer = nas.exchange(nas.auth(), &request).expect("an answer");
     assert_eq!(answer.first(), Some(&2));
-    assert!(radius::core::packet::Packet::is_authentic_response(&answer, &request, SECRET.as_bytes()));
+    assert!(radius::core::packet::Packet::is_authentic_response(
+        &answer,
+        &request,
+        SECRET.as_bytes()
+    ));
     let report = Independent::start(10, SECRET, "S1", "alice");
     let answer = nas.exchange(nas.acct(), &report).expect("an answer");
-    assert!(radius::core::packet::Packet::is_authentic_response(&answer, &report, SECRET.as_bytes()));
-    assert_eq!(Packet::parse(&answer).expect("a packet").code(), Code::ACCOUNTING_RESPONSE);
+    assert!(radius::core::packet::Packet::is_authentic_response(
+        &answer,
+        &report,
+        SECRET.as_bytes()
+    ));
+    assert_eq!(
+        Packet::parse(&answer).expect("a packet").code(),
+        Code::ACCOUNTING_RESPONSE
+    );
 }
 
 #[test]
@@ -270,15 +363,42 @@ fn ping_speaks_every_method_and_tells_the_answer() {
         gatewarden_tests::house::run_with_input(&[&["ping"], arguments].concat(), "")
     };
     for method in ["pap", "chap", "mschapv2"] {
-        let said = ping(&[&auth, "--secret", SECRET, "--user", "alice", "--password", "wonderland", "--method", method]);
+        let said = ping(&[
+            &auth,
+            "--secret",
+            SECRET,
+            "--user",
+            "alice",
+            "--password",
+            "wonderland",
+            "--method",
+            method,
+        ]);
         assert_eq!(said.code, Some(0), "{method}: {}{}", said.out, said.err);
         assert!(said.out.contains("Access-Accept"), "{method}: {}", said.out);
     }
     let status = ping(&[&auth, "--secret", SECRET, "--method", "status"]);
     assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
-    let report = ping(&[&acct, "--secret", SECRET, "--user", "alice", "--method", "acct"]);
+    let report = ping(&[
+        &acct, "--secret", SECRET, "--user", "alice", "--method", "acct",
+    ]);
     assert_eq!(report.code, Some(0), "{}{}", report.out, report.err);
-    let refused = ping(&[&auth, "--secret", SECRET, "--user", "alice", "--password", "no", "--method", "pap"]);
+    let refused = ping(&[
+        &auth,
+        "--secret",
+        SECRET,
+        "--user",
+        "alice",
+        "--password",
+        "no",
+        "--method",
+        "pap",
+    ]);
     assert_ne!(refused.code, Some(0));
-    assert!(refused.out.contains("Access-Reject"), "{}{}", refused.out, refused.err);
+    assert!(
+        refused.out.contains("Access-Reject"),
+        "{}{}",
+        refused.out,
+        refused.err
+    );
 }

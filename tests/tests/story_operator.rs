@@ -4,7 +4,9 @@ use gatewarden_tests::house::{House, run_with_input};
 use gatewarden_tests::nas::{Nas, SECRET};
 use gatewarden_tests::{on_both_engines, wait};
 use radius_wire::attrs::acct_status_type::START;
-use radius_wire::{Code, MessageAuthenticatorRule, Packet, Reply, Request, Rules, SealOptions, Secret, attrs};
+use radius_wire::{
+    Code, MessageAuthenticatorRule, Packet, Reply, Request, Rules, SealOptions, Secret, attrs,
+};
 use serde_json::Value as Json;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -61,7 +63,9 @@ fn explained(house: &House, subject: &str, word: &str) -> Json {
     let mut last = Json::Null;
     let found = wait::until(PATIENCE, || {
         last = house.json(&["explain", subject, "--json"]);
-        last.to_string().contains(&format!("\"{word}\"")).then_some(())
+        last.to_string()
+            .contains(&format!("\"{word}\""))
+            .then_some(())
     });
     assert!(found.is_some(), "no {word} in {last:#}");
     last
@@ -81,38 +85,73 @@ fn explain_names_the_check_that_refused_and_what_to_do() {
     explained(&house, "aabb.cc00.1122", "wrong_password");
     let told = house.run(&["explain", "alice"]);
     assert!(told.contains("wrong_password"), "{told}");
-    assert!(told.to_lowercase().contains("try again or set a new password"), "the remedy: {told}");
+    assert!(
+        told.to_lowercase()
+            .contains("try again or set a new password"),
+        "the remedy: {told}"
+    );
     assert!(!told.contains("wonderland"), "no secret is told");
 
     house.run(&["user", "disable", "alice"]);
     wait::for_truth("alice is disabled", PATIENCE, || {
         nas.ask(nas.pap("alice", "wonderland"));
-        house.json(&["explain", "alice", "--json"]).to_string().contains("\"disabled\"")
+        house
+            .json(&["explain", "alice", "--json"])
+            .to_string()
+            .contains("\"disabled\"")
     });
-    assert_eq!(nas.ask(nas.pap("nobody-at-all", "x")).code(), Code::ACCESS_REJECT);
+    assert_eq!(
+        nas.ask(nas.pap("nobody-at-all", "x")).code(),
+        Code::ACCESS_REJECT
+    );
     explained(&house, "nobody-at-all", "unknown_user");
 }
 
 #[test]
 fn too_many_failures_lock_and_an_operator_unlocks() {
     let house = House::new(kernel::Engine::Sqlite);
-    house.run(&["nas", "add", "127.0.0.0/8", "--org", "default", "--secret", SECRET, "--reject-delay", "0"]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.0/8",
+        "--org",
+        "default",
+        "--secret",
+        SECRET,
+        "--reject-delay",
+        "0",
+    ]);
     house.add_user("alice", "wonderland");
     let server = house.start_with(&[], "[radius]\nuser_failures = 3\n");
     let nas = Nas::of(&server);
     for _ in 0..3 {
         assert!(!accepts(&nas, "alice", "wrong"));
     }
-    assert!(!accepts(&nas, "alice", "wonderland"), "the right password does not help now");
+    assert!(
+        !accepts(&nas, "alice", "wonderland"),
+        "the right password does not help now"
+    );
     explained(&house, "alice", "locked");
     house.run(&["user", "unlock", "alice"]);
-    wait::for_truth("alice is accepted again", PATIENCE, || accepts(&nas, "alice", "wonderland"));
+    wait::for_truth("alice is accepted again", PATIENCE, || {
+        accepts(&nas, "alice", "wonderland")
+    });
 }
 
 #[test]
 fn a_lock_outlives_the_process() {
     let house = House::new(kernel::Engine::Sqlite);
-    house.run(&["nas", "add", "127.0.0.0/8", "--org", "default", "--secret", SECRET, "--reject-delay", "0"]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.0/8",
+        "--org",
+        "default",
+        "--secret",
+        SECRET,
+        "--reject-delay",
+        "0",
+    ]);
     house.add_user("alice", "wonderland");
     let config = "[radius]\nuser_failures = 2\n";
     let server = house.start_with(&[], config);
@@ -134,17 +173,32 @@ fn two_secrets_are_right_during_a_change() {
     let server = house.start();
     let old = Nas::of(&server);
     assert!(accepts(&old, "alice", "wonderland"));
-    house.run(&["nas", "add", "127.0.0.0/8", "--org", "default", "--secret", "the-new-secret"]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.0/8",
+        "--org",
+        "default",
+        "--secret",
+        "the-new-secret",
+    ]);
     let new = Nas::at(&server, Ipv4Addr::LOCALHOST.into(), "the-new-secret");
     let works = wait::until(PATIENCE, || {
         let sealed = new.pap("alice", "wonderland").seal(true).expect("it fits");
         new.send(new.auth(), sealed.octets());
-        new.receive(Duration::from_millis(100)).filter(|octets| sealed.verify(octets).is_ok())
+        new.receive(Duration::from_millis(100))
+            .filter(|octets| sealed.verify(octets).is_ok())
     });
     assert!(works.is_some(), "the new secret is right, too");
-    assert!(accepts(&old, "alice", "wonderland"), "the old secret still is");
+    assert!(
+        accepts(&old, "alice", "wonderland"),
+        "the old secret still is"
+    );
     let listed = house.run(&["nas", "list", "--json"]);
-    assert!(!listed.contains("the-new-secret") && !listed.contains(SECRET), "no secret is shown: {listed}");
+    assert!(
+        !listed.contains("the-new-secret") && !listed.contains(SECRET),
+        "no secret is shown: {listed}"
+    );
 }
 
 #[test]
@@ -156,7 +210,10 @@ fn a_secret_that_does_not_match_is_named_as_such() {
     let right = Nas::of(&server);
     // The password comes out as noise, with and without a signature.
     for message_authenticator in [true, false] {
-        let sealed = wrong.pap("alice", "wonderland").seal(message_authenticator).expect("it fits");
+        let sealed = wrong
+            .pap("alice", "wonderland")
+            .seal(message_authenticator)
+            .expect("it fits");
         wrong.send(wrong.auth(), sealed.octets());
     }
     explained(&house, "alice", "shared_secret_mismatch");
@@ -164,22 +221,36 @@ fn a_secret_that_does_not_match_is_named_as_such() {
 }
 
 /// A NAS that takes Disconnect-Requests: what it got is verified, and it says yes or no.
-fn disconnect(house: &House, code: Code, arguments: &[&str], socket: &UdpSocket) -> (gatewarden_tests::house::Said, Vec<u8>) {
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out can be set");
+fn disconnect(
+    house: &House,
+    code: Code,
+    arguments: &[&str],
+    socket: &UdpSocket,
+) -> (gatewarden_tests::house::Said, Vec<u8>) {
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a time-out can be set");
     std::thread::scope(|scope| {
         let answering = scope.spawn(|| {
             let mut room = [0; 4096];
-            let (length, from) = socket.recv_from(&mut room).expect("a Disconnect-Request comes");
+            let (length, from) = socket
+                .recv_from(&mut room)
+                .expect("a Disconnect-Request comes");
             let octets = room[..length].to_vec();
             let secret = Secret::new(SECRET);
             let packet = Packet::parse(&octets).expect("it is a packet");
-            let rules = Rules { message_authenticator: MessageAuthenticatorRule::Require, ..Rules::default() };
+            let rules = Rules {
+                message_authenticator: MessageAuthenticatorRule::Require,
+                ..Rules::default()
+            };
             let request = Request::verify(packet, &secret, &rules).expect("it is signed");
             let mut reply = Reply::new(code);
             if code == Code::DISCONNECT_NAK {
                 reply.put(attrs::ERROR_CAUSE, 503);
             }
-            let answer = reply.seal(&request, SealOptions::signed(1)).expect("it fits");
+            let answer = reply
+                .seal(&request, SealOptions::signed(1))
+                .expect("it fits");
             socket.send_to(&answer, from).expect("the answer goes out");
             octets
         });
@@ -193,7 +264,17 @@ fn session_kill_asks_the_nas_and_prints_its_answer() {
     let house = House::new(kernel::Engine::Sqlite);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
     let port = socket.local_addr().expect("it is bound").port().to_string();
-    house.run(&["nas", "add", "127.0.0.1", "--org", "default", "--secret", SECRET, "--coa-port", &port]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.1",
+        "--org",
+        "default",
+        "--secret",
+        SECRET,
+        "--coa-port",
+        &port,
+    ]);
     house.add_user("alice", "wonderland");
     let server = house.start();
     let nas = Nas::of(&server);
@@ -205,32 +286,80 @@ fn session_kill_asks_the_nas_and_prints_its_answer() {
         nas.ask(start);
     }
     house.sessions_once("two are open", |all| all.len() == 2);
-    let (said, octets) = disconnect(&house, Code::DISCONNECT_ACK, &["session", "kill", "S1"], &socket);
+    let (said, octets) = disconnect(
+        &house,
+        Code::DISCONNECT_ACK,
+        &["session", "kill", "S1"],
+        &socket,
+    );
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     assert!(said.out.contains("ACK"), "{}", said.out);
     let packet = Packet::parse(&octets).expect("it is a packet");
     assert_eq!(packet.code(), Code::DISCONNECT_REQUEST);
     assert_eq!(packet.get(attrs::USER_NAME), Some(&b"alice"[..]));
     assert_eq!(packet.get(attrs::ACCT_SESSION_ID), Some(&b"S1"[..]));
-    assert_eq!(packet.get(attrs::CALLING_STATION_ID), Some(&b"AA-BB-CC-00-11-22"[..]));
+    assert_eq!(
+        packet.get(attrs::CALLING_STATION_ID),
+        Some(&b"AA-BB-CC-00-11-22"[..])
+    );
     assert!(packet.has(attrs::EVENT_TIMESTAMP) && packet.has(attrs::NAS_IP_ADDRESS));
 
-    let (said, _) = disconnect(&house, Code::DISCONNECT_NAK, &["session", "kill", "S2"], &socket);
+    let (said, _) = disconnect(
+        &house,
+        Code::DISCONNECT_NAK,
+        &["session", "kill", "S2"],
+        &socket,
+    );
     assert_ne!(said.code, Some(0), "a NAK is no success");
     let told = format!("{}{}", said.out, said.err);
-    assert!(told.contains("NAK") && (told.contains("503") || told.contains("Session-Context-Not-Found")), "{told}");
+    assert!(
+        told.contains("NAK")
+            && (told.contains("503") || told.contains("Session-Context-Not-Found")),
+        "{told}"
+    );
 }
 
 #[test]
 fn bad_command_lines_get_one_sentence() {
     let house = House::new(kernel::Engine::Sqlite);
     for (arguments, expect) in [
-        (&["nas", "add", "300.0.0.0/8", "--org", "default", "--secret", "x"][..], "300.0.0.0/8"),
-        (&["nas", "add", "10.0.0.0/8", "--org", "defautl", "--secret", "testing123"], "default"),
+        (
+            &[
+                "nas",
+                "add",
+                "300.0.0.0/8",
+                "--org",
+                "default",
+                "--secret",
+                "x",
+            ][..],
+            "300.0.0.0/8",
+        ),
+        (
+            &[
+                "nas",
+                "add",
+                "10.0.0.0/8",
+                "--org",
+                "defautl",
+                "--secret",
+                "testing123",
+            ],
+            "default",
+        ),
         (&["user", "passwd", "nobody", "--password", "x"], "nobody"),
-        (&["group", "set", "default-users", "Sesion-Timeout := 3600"], "Session-Timeout"),
-        (&["group", "set", "default-users", "Session-Timeout := soon"], "soon"),
-        (&["group", "set", "default-user", "Session-Timeout := 1"], "default-users"),
+        (
+            &["group", "set", "default-users", "Sesion-Timeout := 3600"],
+            "Session-Timeout",
+        ),
+        (
+            &["group", "set", "default-users", "Session-Timeout := soon"],
+            "soon",
+        ),
+        (
+            &["group", "set", "default-user", "Session-Timeout := 1"],
+            "default-users",
+        ),
         (&["session", "kill", "no-such-session"], "no-such-session"),
     ] {
         let said = house.attempt(arguments);
@@ -241,21 +370,35 @@ fn bad_command_lines_get_one_sentence() {
     let path = house.file("bad.toml", "[radius]\n\nauth_port = [1]\n");
     let said = house.attempt(&["--config", &path, "serve"]);
     assert_ne!(said.code, Some(0));
-    assert!(said.err.contains("line 3") && said.err.contains("auth_ports"), "{}", said.err);
+    assert!(
+        said.err.contains("line 3") && said.err.contains("auth_ports"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
 fn decode_and_encode_give_the_octets_back_line_by_line() {
     let corpus = gatewarden_tests::source::text("tests/tests/corpus/packets.hex");
-    let lines: Vec<&str> = corpus.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let lines: Vec<&str> = corpus
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
     let input = format!("{}\nno packet at all\n", lines.join("\n"));
     for secret in [&[][..], &["--secret", "testing123"]] {
         let decoded = run_with_input(&[&["decode", "--json"], secret].concat(), &input);
         assert!(!decoded.out.is_empty(), "{}", decoded.err);
-        let objects: Vec<Json> =
-            decoded.out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+        let objects: Vec<Json> = decoded
+            .out
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an object a line"))
+            .collect();
         assert_eq!(objects.len(), lines.len() + 1, "every line keeps its place");
-        assert!(objects.last().is_some_and(|last| last.get("error").is_some()));
+        assert!(
+            objects
+                .last()
+                .is_some_and(|last| last.get("error").is_some())
+        );
         let encoded = run_with_input(&[&["encode", "--json"], secret].concat(), &decoded.out);
         let back: Vec<&str> = encoded.out.lines().collect();
         assert_eq!(back.len(), objects.len(), "{}", encoded.err);
@@ -267,5 +410,9 @@ fn decode_and_encode_give_the_octets_back_line_by_line() {
         }
     }
     let decoded = run_with_input(&["decode", "--json", "--secret", "testing123"], lines[2]);
-    assert!(decoded.out.contains("\"User-Password\"") && decoded.out.contains("\"bob\""), "{}", decoded.out);
+    assert!(
+        decoded.out.contains("\"User-Password\"") && decoded.out.contains("\"bob\""),
+        "{}",
+        decoded.out
+    );
 }

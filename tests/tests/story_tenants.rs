@@ -47,18 +47,42 @@ fn in_the_shared_namespace_a_name_is_taken_once() {
     for slug in ["east", "west"] {
         house.run(&["org", "add", slug]);
     }
-    let add = |slug: &str| house.attempt(&["user", "add", "alice", "--org", slug, "--password", "x-y-z-x-y-z"]);
+    let add = |slug: &str| {
+        house.attempt(&[
+            "user",
+            "add",
+            "alice",
+            "--org",
+            slug,
+            "--password",
+            "x-y-z-x-y-z",
+        ])
+    };
     assert_eq!(add("east").code, Some(0));
     let again = add("west");
     assert_ne!(again.code, Some(0));
-    assert!(again.err.contains("alice") && again.err.contains("exists"), "{}", again.err);
+    assert!(
+        again.err.contains("alice") && again.err.contains("exists"),
+        "{}",
+        again.err
+    );
 }
 
 #[test]
 fn a_person_of_another_organisation_is_no_member_here() {
     let house = House::with_nas();
     house.run(&["org", "add", "east"]);
-    house.run(&["user", "add", "bob", "--org", "east", "--password", "wonderland", "--store", "recoverable"]);
+    house.run(&[
+        "user",
+        "add",
+        "bob",
+        "--org",
+        "east",
+        "--password",
+        "wonderland",
+        "--store",
+        "recoverable",
+    ]);
     let server = house.start();
     let nas = Nas::of(&server);
     assert_eq!(verdict(&nas, "bob", "wonderland"), Code::ACCESS_REJECT);
@@ -68,13 +92,29 @@ fn a_person_of_another_organisation_is_no_member_here() {
 #[test]
 fn nases_behind_one_address_are_told_apart_by_their_identifier() {
     let house = House::new(kernel::Engine::Sqlite);
-    for (slug, identifier, secret) in [("north", "ap-north", "secret-of-north"), ("south", "ap-south", "secret-of-south")] {
+    for (slug, identifier, secret) in [
+        ("north", "ap-north", "secret-of-north"),
+        ("south", "ap-south", "secret-of-south"),
+    ] {
         house.run(&["org", "add", slug, "--namespace", "own"]);
         house.run(&["nas", "add", identifier, "--org", slug, "--secret", secret]);
-        house.run(&["user", "add", "alice", "--org", slug, "--password", slug, "--store", "recoverable"]);
+        house.run(&[
+            "user",
+            "add",
+            "alice",
+            "--org",
+            slug,
+            "--password",
+            slug,
+            "--store",
+            "recoverable",
+        ]);
     }
     let server = house.start();
-    for (slug, identifier, secret) in [("north", "ap-north", "secret-of-north"), ("south", "ap-south", "secret-of-south")] {
+    for (slug, identifier, secret) in [
+        ("north", "ap-north", "secret-of-north"),
+        ("south", "ap-south", "secret-of-south"),
+    ] {
         let nas = Nas::at(&server, loopback(1), secret);
         let mut question = nas.pap("alice", slug);
         question.put_text(attrs::NAS_IDENTIFIER, identifier);
@@ -86,10 +126,38 @@ fn nases_behind_one_address_are_told_apart_by_their_identifier() {
 fn the_longest_prefix_wins() {
     let house = House::with_nas();
     house.run(&["org", "add", "north", "--namespace", "own"]);
-    house.run(&["nas", "add", "127.0.0.8/30", "--org", "north", "--secret", "another-secret"]);
-    house.run(&["user", "add", "alice", "--org", "north", "--password", "north", "--store", "recoverable"]);
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.8/30",
+        "--org",
+        "north",
+        "--secret",
+        "another-secret",
+    ]);
+    house.run(&[
+        "user",
+        "add",
+        "alice",
+        "--org",
+        "north",
+        "--password",
+        "north",
+        "--store",
+        "recoverable",
+    ]);
     house.add_user("alice", "default");
     let server = house.start();
-    assert_eq!(verdict(&Nas::at(&server, loopback(9), "another-secret"), "alice", "north"), Code::ACCESS_ACCEPT);
-    assert_eq!(verdict(&Nas::of(&server), "alice", "default"), Code::ACCESS_ACCEPT);
+    assert_eq!(
+        verdict(
+            &Nas::at(&server, loopback(9), "another-secret"),
+            "alice",
+            "north"
+        ),
+        Code::ACCESS_ACCEPT
+    );
+    assert_eq!(
+        verdict(&Nas::of(&server), "alice", "default"),
+        Code::ACCESS_ACCEPT
+    );
 }

@@ -448,5 +448,4 @@ async fn tell(tx: &mut Tx, now: Time, group: &Group) -> Result<(), Error> {
     tx.tell(now, News::new(CHANGED, Some(group.organisation), group.id.0)).await
 }
 
-#[cfg(test)]
-mod tests;
+// What groups do is tested with what people get from them, in `admit/tests.rs`.

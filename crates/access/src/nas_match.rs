@@ -139,15 +139,21 @@ impl NasIndex {
             called_mac: called_station.and_then(|name| Mac::split(name).map(|(mac, _)| mac)),
         };
         let lengths = if source.is_ipv4() { &self.v4_lengths } else { &self.v6_lengths };
-        for length in lengths {
-            if found.is_full() {
-                return found;
-            }
-            if let Some(bucket) = self.networks.get(&(masked(source, *length), *length)) {
-                self.collect(bucket, &names, true, &mut found);
+        let buckets = || {
+            lengths
+                .iter()
+                .filter_map(|length| self.networks.get(&(masked(source, *length), *length)))
+        };
+        for bucket in buckets().chain([&self.anywhere]) {
+            self.collect(bucket, &names, &mut found);
+        }
+        // A request that bears no NAS-Identifier, as many Status-Server and Accounting-On do, may come from any of those
+        // that are expected to name themselves.
+        if identifier.is_none() {
+            for bucket in buckets() {
+                self.take(&bucket.with_name, &mut found);
             }
         }
-        self.collect(&self.anywhere, &names, false, &mut found);
         found
     }
 
@@ -161,26 +167,28 @@ impl NasIndex {
         &self.entries
     }
 
-    /// Exact names first, then those without a name, then, for a request that bears no NAS-Identifier (as many
-    /// Status-Server and Accounting-On do), the named ones.
-    fn collect<'a>(&'a self, bucket: &'a Bucket, names: &Names<'_>, by_source: bool, found: &mut Candidates<'a>) {
-        let mut take = |places: Option<&'a Vec<usize>>| {
-            for at in places.into_iter().flatten() {
-                if let Some(entry) = self.entries.get(*at) {
-                    found.push(entry);
-                }
-                if found.is_full() {
-                    return;
-                }
+    /// Those with the right name first, then those without any.
+    fn collect<'a>(&'a self, bucket: &'a Bucket, names: &Names<'_>, found: &mut Candidates<'a>) {
+        let places = [
+            names.identifier.and_then(|name| bucket.named.get(name)),
+            names.identifier_mac.and_then(|mac| bucket.by_mac.get(&mac)),
+            names.called_station.and_then(|name| bucket.named.get(name)),
+            names.called_mac.and_then(|mac| bucket.by_mac.get(&mac)),
+            Some(&bucket.plain),
+        ];
+        for places in places.into_iter().flatten() {
+            self.take(places, found);
+        }
+    }
+
+    fn take<'a>(&'a self, places: &[usize], found: &mut Candidates<'a>) {
+        for at in places {
+            if found.is_full() {
+                return;
             }
-        };
-        take(names.identifier.and_then(|name| bucket.named.get(name)));
-        take(names.identifier_mac.and_then(|mac| bucket.by_mac.get(&mac)));
-        take(names.called_station.and_then(|name| bucket.named.get(name)));
-        take(names.called_mac.and_then(|mac| bucket.by_mac.get(&mac)));
-        take(Some(&bucket.plain));
-        if by_source && names.identifier.is_none() {
-            take(Some(&bucket.with_name));
+            if let Some(entry) = self.entries.get(*at) {
+                found.push(entry);
+            }
         }
     }
 }
@@ -282,12 +290,13 @@ mod tests {
         // a named NAS goes before its unnamed neighbour of the same network
         check("10.9.9.9", Some("ap-yard"), None, &[9, 1]);
         check("10.1.9.9", Some("ap-yard"), None, &[2, 9, 1]);
-        // named nobody: everybody at this address
+        // named nobody: everybody at this address, those that need no name first
+        check("10.9.9.9", None, None, &[1, 9, 10]);
         check("203.0.113.5", None, None, &[4, 5, 10]);
         // without network
         check("192.0.2.1", Some("roaming-ap"), None, &[7]);
         check("2001:db9::1", Some("roaming-ap"), None, &[7]);
-        check("192.0.2.1", None, Some("02-00-00-00-00-07:Guest"), &[8]);
+        check("192.0.2.1", None, Some("02-00-00-00-00-07:Guest"), &[8, 10]);
         check("192.0.2.1", Some("office"), Some("02-00-00-00-00-07"), &[10, 8]);
         check("10.1.2.3", Some("roaming-ap"), None, &[3, 2, 1, 7]);
         check("192.0.2.1", None, None, &[10]);

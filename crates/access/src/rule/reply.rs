@@ -128,10 +128,13 @@ impl ReplyItem {
         &self.value
     }
 
-    /// The value as a number, where it has 1, 2, 4 or 8 octets.
+    /// The value as a number, where the attribute is one.
     pub fn number(&self) -> Option<u64> {
+        let is_number = self
+            .definition()
+            .is_some_and(|attribute| attribute.data_type().is_number());
         match self.value.len() {
-            1 | 2 | 4 | 8 => Some(self.value.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))),
+            1 | 2 | 4 | 8 if is_number => Some(self.value.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))),
             _ => None,
         }
     }
@@ -149,19 +152,18 @@ impl ReplyItem {
         if self.is_hidden() {
             return "(hidden)".to_owned();
         }
+        self.definition().map_or_else(
+            || String::from_utf8_lossy(&self.value).into_owned(),
+            |attribute| attribute.format_value(&self.value),
+        )
+    }
+
+    /// What the dictionary says of it; constants are made from the one that is built in.
+    fn definition(&self) -> Option<&Attribute> {
         match &self.source {
-            Source::Row(attribute) => attribute.format_value(&self.value),
-            Source::Constant { vendor, number, .. } => {
-                let dictionary = Dictionary::builtin();
-                let attribute = match vendor {
-                    0 => dictionary.standard(*number),
-                    vendor => dictionary.vendor_attribute(*vendor, *number),
-                };
-                attribute.map_or_else(
-                    || String::from_utf8_lossy(&self.value).into_owned(),
-                    |attribute| attribute.format_value(&self.value),
-                )
-            }
+            Source::Row(attribute) => Some(attribute),
+            Source::Constant { vendor: 0, number, .. } => Dictionary::builtin().standard(*number),
+            Source::Constant { vendor, number, .. } => Dictionary::builtin().vendor_attribute(*vendor, *number),
         }
     }
 

@@ -3,7 +3,8 @@
 use super::problem::Problem;
 use super::record::{MAX_COLUMNS, Record};
 use access::rule::Op;
-use radius_wire::dictionary::{Dictionary, nearest};
+use kernel::config::nearest;
+use radius_wire::dictionary::Dictionary;
 
 /// The columns that are known by name; every RADIUS attribute may stand beside them.
 pub const COLUMNS: [&str; 9] =

@@ -3,7 +3,8 @@
 use chrono::{Datelike, LocalResult, NaiveDate, TimeZone};
 use identity::Organisation;
 use kernel::Time;
-use radius_wire::dictionary::{Dictionary, nearest};
+use kernel::config::nearest;
+use radius_wire::dictionary::Dictionary;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 

@@ -3,9 +3,10 @@
 //! Totals are not kept as numbers that grow: they are a fold over *marks* (what a report said its counters were, and
 //! when), sorted by the time of the event. A late report takes its place in between, a repeated one finds itself
 //! there already. The fold infers the wraps of 32-bit counters, never lowers a total, and says what each local day
-//! added. Marks that can no longer matter are dropped: an ordinary session keeps one for each day. A session on a
-//! device without Gigawords whose counters are in the upper half of 32 bits keeps the last [`MAX_MARKS`], because
-//! which of two numbers came first then decides about 4 GiB.
+//! added. Marks that can no longer matter are dropped: with Gigawords, one remains for each day. Without them, which of
+//! two numbers came first may decide about 4 GiB: there the last [`RECENT_MARKS`] remain, and the last [`MAX_MARKS`]
+//! once a counter has been in the upper half of 32 bits. A report that comes later than that many others is the only
+//! one whose delay could show.
 //!
 //! Beginnings and endings are kept beside the marks, for the same reason. Nothing here knows SQL or a clock.
 
@@ -16,6 +17,8 @@ use std::collections::BTreeMap;
 /// Enough for half a day of reports every quarter of an hour to arrive in any order, small enough for one row (4 KiB).
 /// Older marks are settled into one: a report from before it changes no total.
 pub const MAX_MARKS: usize = 48;
+/// A NAS that repeats or reorders does so with a few reports, not with more than this.
+pub const RECENT_MARKS: usize = 16;
 /// A session ends once; NASes that stop and go on do it a few times. Of more, the oldest are forgotten.
 pub const MAX_ENDINGS: usize = 8;
 
@@ -25,13 +28,11 @@ const UPPER_HALF: u32 = 1 << 31;
 const WRAP: u64 = 1 << 32;
 
 /// A counter as it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
     /// The octets attribute.
-    #[serde(rename = "l")]
     pub low: u32,
     /// Gigawords, where they were sent: then the value is exact.
-    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub high: Option<u32>,
 }
 
@@ -43,22 +44,37 @@ impl Count {
 
 /// What one report said the counters were. The order is that of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "MarkText", into = "MarkText")]
 pub struct Mark {
     /// Event time, microseconds since 1970.
-    #[serde(rename = "t")]
     pub at: i64,
     /// Session time.
-    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<i64>,
     /// From the client.
-    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Count>,
     /// To the client.
-    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Count>,
     /// The organisation's local day, counted from 1 January of year 1.
-    #[serde(rename = "d")]
     pub day: i32,
+}
+
+/// A mark as stored, without names: there are many. Event time, day, session time, then low and high of each counter.
+type MarkText = (i64, i32, Option<i64>, Option<u32>, Option<u32>, Option<u32>, Option<u32>);
+
+impl From<MarkText> for Mark {
+    fn from((at, day, seconds, input, input_high, output, output_high): MarkText) -> Mark {
+        let count = |low: Option<u32>, high| low.map(|low| Count { low, high });
+        Mark { at, seconds, input: count(input, input_high), output: count(output, output_high), day }
+    }
+}
+
+impl From<Mark> for MarkText {
+    fn from(mark: Mark) -> MarkText {
+        let low = |count: Option<Count>| count.map(|count| count.low);
+        let high = |count: Option<Count>| count.and_then(|count| count.high);
+        let (input, output) = (mark.input, mark.output);
+        (mark.at, mark.day, mark.seconds, low(input), high(input), low(output), high(output))
+    }
 }
 
 /// A reported end of the session.
@@ -333,14 +349,16 @@ impl Ledger {
     fn tidy(&mut self) {
         let mut tally = self.base.unwrap_or_default();
         let mut kept: Vec<Mark> = Vec::with_capacity(self.marks.len());
-        for mark in self.marks.drain(..) {
+        let recent = self.marks.len().saturating_sub(RECENT_MARKS);
+        for (place, mark) in std::mem::take(&mut self.marks).into_iter().enumerate() {
             let before = tally;
             let grew = tally.take(&mark);
             if !grew && is_spent(&before, &mark) {
                 tally = before;
                 continue;
             }
-            if grew && kept.last().is_some_and(|earlier| stands_for(&mark, earlier, &before)) {
+            let is_recent = place >= recent;
+            if grew && kept.last().is_some_and(|earlier| stands_for(&mark, earlier, &before, is_recent)) {
                 kept.pop();
             }
             kept.push(mark);
@@ -359,7 +377,7 @@ fn is_spent(before: &Tally, mark: &Mark) -> bool {
 }
 
 /// Whether `later` alone gives the same totals and days as `earlier` and `later`, also with marks between them.
-fn stands_for(later: &Mark, earlier: &Mark, after_earlier: &Tally) -> bool {
+fn stands_for(later: &Mark, earlier: &Mark, after_earlier: &Tally, is_recent: bool) -> bool {
     let seconds = match (earlier.seconds, later.seconds) {
         (None, None) => true,
         (_, Some(later)) => Some(later) >= after_earlier.seconds,
@@ -367,17 +385,19 @@ fn stands_for(later: &Mark, earlier: &Mark, after_earlier: &Tally) -> bool {
     };
     later.day == earlier.day
         && seconds
-        && replaces(later.input, earlier.input, after_earlier.input)
-        && replaces(later.output, earlier.output, after_earlier.output)
+        && replaces(later.input, earlier.input, after_earlier.input, is_recent)
+        && replaces(later.output, earlier.output, after_earlier.output, is_recent)
 }
 
-fn replaces(later: Option<Count>, earlier: Option<Count>, total: u64) -> bool {
+fn replaces(later: Option<Count>, earlier: Option<Count>, total: u64, is_recent: bool) -> bool {
     let Some(earlier) = earlier else { return true };
     let Some(later) = later else { return false };
     match (later.exact(), earlier.high) {
         (Some(exact), _) => exact >= total,
         (None, Some(_)) => false,
-        (None, None) => earlier.low <= later.low && later.low < UPPER_HALF,
+        // Two late reports from the upper half may still part them.
+        (None, None) if is_recent => false,
+        (None, None) => total <= u64::from(later.low) && later.low < UPPER_HALF,
     }
 }
 

@@ -62,16 +62,18 @@ fn gigawords_are_believed_and_end_all_guessing() {
 }
 
 #[test]
-fn an_ordinary_session_keeps_one_mark_a_day() {
-    let mut ledger = Ledger::default();
-    for report in 0..200_i64 {
-        let low = u32::try_from(report * 1_000).unwrap();
-        let count = Some(Count { low, high: None });
-        let day = i32::try_from(report / 100).unwrap();
-        ledger.enter(Mark { at: report, seconds: Some(report), input: count, output: count, day });
+fn a_session_keeps_one_mark_a_day_and_the_recent_ones_where_they_matter() {
+    for (high, expect) in [(Some(0), 2), (None, 2 + RECENT_MARKS)] {
+        let mut ledger = Ledger::default();
+        for report in 0..200_i64 {
+            let low = u32::try_from(report * 1_000).unwrap();
+            let count = Some(Count { low, high });
+            let day = i32::try_from(report / 100).unwrap();
+            ledger.enter(Mark { at: report, seconds: Some(report), input: count, output: count, day });
+        }
+        assert_eq!(ledger.marks.len(), expect);
+        assert_eq!(ledger.by_day().values().map(|day| day.input).collect::<Vec<_>>(), [99_000, 100_000]);
     }
-    assert_eq!(ledger.marks.len(), 2);
-    assert_eq!(ledger.by_day().values().map(|day| day.input).collect::<Vec<_>>(), [99_000, 100_000]);
 }
 
 #[test]

@@ -1,0 +1,259 @@
+//! One chunk: the people it makes and how far the batch got, in one transaction.
+
+use super::check::{asked_names, is_spoken_for};
+use super::decide::{Decision, decide};
+use super::holders::{Asked, Holder, Holders, NAMES};
+use super::meet::METHOD;
+use super::problem::{Problem, Problems};
+use super::row::{Row, numbered};
+use super::rows::Item;
+use super::scan::{Scan, names};
+use crate::batch::{self, Batch, Part, Status, passwords};
+use access::group::Group;
+use identity::{Kind, NewPassword, NewPerson, Organisation, Store};
+use kernel::{Error, Kernel, Tx};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// After how long a chunk is ended early: every reader of news waits for the oldest transaction.
+const CHUNK_TIME: Duration = Duration::from_millis(150);
+/// How often a row is tried before it counts as bad: the first time another process may have taken its name between
+/// the question and the answer.
+const MAX_TRIES: u32 = 3;
+/// For how many usernames it is remembered which numbers are taken; beyond, the search begins anew.
+const MAX_NUMBERED: usize = 100_000;
+/// Highest number after a username; far more than rows of a file.
+const MAX_NUMBER: u64 = 10_000_000;
+
+/// An import under way.
+pub(super) struct Import<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) organisation: &'a Organisation,
+    pub(super) scan: &'a Scan,
+    pub(super) store: Store,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) batch: Batch,
+    /// What was left out in this run.
+    pub(super) problems: Problems,
+    pub(super) warnings: Problems,
+    /// Lines that the database refused, how often and why last.
+    faults: HashMap<u64, (u32, String)>,
+    /// From which number on a username may be free.
+    numbers: HashMap<String, u64>,
+}
+
+/// How a chunk ended.
+pub(super) enum Ended {
+    /// So many rows are dealt with.
+    Rows(usize),
+    /// So many rows are dealt with, and the next is bad: the import stops.
+    Stopped(usize, Vec<Problem>),
+    /// A row was refused and nothing is done: try the chunk again, which deals with it.
+    Again,
+}
+
+impl<'a> Import<'a> {
+    pub(super) fn new(
+        kernel: &'a Kernel,
+        organisation: &'a Organisation,
+        scan: &'a Scan,
+        groups: BTreeMap<String, Group>,
+        batch: Batch,
+    ) -> Result<Self, Error> {
+        let store = Store::from_word(&batch.terms.store).ok_or_else(|| {
+            Error::Invalid(format!("batch '{}': '{}' is not a way to keep passwords", batch.name, batch.terms.store))
+        })?;
+        Ok(Self {
+            kernel,
+            organisation,
+            scan,
+            store,
+            groups,
+            batch,
+            problems: Problems::default(),
+            warnings: Problems::default(),
+            faults: HashMap::new(),
+            numbers: HashMap::new(),
+        })
+    }
+
+    pub(super) fn named_group(&self, row: &Row) -> Option<&Group> {
+        match &row.group {
+            Some(name) => self.groups.get(name),
+            None => self.groups.values().find(|group| Some(group.id.0) == self.batch.group),
+        }
+    }
+
+    pub(super) fn default_group(&self) -> Option<&Group> {
+        self.groups.values().find(|group| group.is_default)
+    }
+
+    /// Whether an error is about what a row says, and not about the database.
+    pub(super) fn is_about_row(error: &Error) -> bool {
+        matches!(error, Error::Invalid(_) | Error::Conflict(_) | Error::NotFound(_))
+    }
+
+    /// Notes that the database refused a row.
+    pub(super) fn fault(&mut self, line: u64, error: &Error) {
+        let fault = self.faults.entry(line).or_default();
+        *fault = (fault.0 + 1, error.to_string());
+    }
+
+    fn refused(&self, line: u64) -> Option<Vec<Problem>> {
+        let (tries, reason) = self.faults.get(&line)?;
+        (*tries >= MAX_TRIES).then(|| vec![Problem::new(line, None, reason.clone())])
+    }
+
+    /// Imports rows until they or the time of one transaction are used up.
+    pub(super) async fn chunk(&mut self, items: &[Item]) -> Result<Ended, Error> {
+        let started = Instant::now();
+        let mut tx = self.kernel.db.begin().await?;
+        let mut holders = Holders::default();
+        let asked = asked_names(items.iter().filter_map(|item| item.row.as_ref().ok()), true);
+        holders.ask(Asked::Tx(&mut tx), self.organisation, asked).await?;
+        let (mut problems, mut warnings) = (Problems::default(), Problems::default());
+        let (mut done, mut skipped, mut stopped) = (0, 0, None);
+        for item in items {
+            match self.examine(item, &holders) {
+                Ok((row, decision)) => {
+                    let outcome = self.enter(&mut tx, row, decision, &mut holders).await;
+                    match outcome {
+                        Ok(said) => warnings.extend(said),
+                        Err(e) if Self::is_about_row(&e) => {
+                            tx.rollback().await?;
+                            self.fault(item.line, &e);
+                            return Ok(Ended::Again);
+                        }
+                        Err(e) => return Err(e),
+                    }
+                }
+                Err(bad) if self.batch.terms.skip_bad => {
+                    skipped += 1;
+                    problems.extend(bad);
+                }
+                Err(bad) => {
+                    stopped = Some(bad);
+                    break;
+                }
+            }
+            done += 1;
+            if started.elapsed() > CHUNK_TIME {
+                break;
+            }
+        }
+        let before = self.batch.rows_done;
+        let mut after = self.batch.clone();
+        after.rows_done += done as u64;
+        after.rows_skipped += skipped;
+        after.status = if stopped.is_some() { Status::Failed } else { Status::Processing };
+        batch::advance(&mut tx, self.kernel, before, &after).await?;
+        tx.commit().await?;
+        self.batch = after;
+        self.problems.merge(problems);
+        self.warnings.merge(warnings);
+        Ok(match stopped {
+            Some(problems) => Ended::Stopped(done, problems),
+            None => Ended::Rows(done),
+        })
+    }
+
+    /// What is to become of a row, or everything that is wrong with it.
+    pub(super) fn examine<'i>(&self, item: &'i Item, holders: &Holders) -> Result<(&'i Row, Decision), Vec<Problem>> {
+        let row = item.row.as_ref().map_err(Clone::clone)?;
+        if let Some(refused) = self.refused(item.line) {
+            return Err(refused);
+        }
+        let repeated = self.scan.claims.check(row);
+        if !repeated.is_empty() {
+            return Err(repeated);
+        }
+        Ok((row, decide(self.scan.has_header, row, holders)?))
+    }
+
+    async fn enter(
+        &mut self,
+        tx: &mut Tx,
+        row: &Row,
+        decision: Decision,
+        holders: &mut Holders,
+    ) -> Result<Vec<Problem>, Error> {
+        let username = match decision {
+            Decision::Create => row.wanted_username().to_owned(),
+            Decision::CreateNumbered => self.free_username(tx, row, holders).await?,
+            Decision::Match(holder) => {
+                // Whoever is known was met before; somebody who is not a member appeared a moment ago.
+                let wait = || Error::Conflict("somebody with this e-mail address is just being made".to_owned());
+                return holder.membership.map(|_| Vec::new()).ok_or_else(wait);
+            }
+        };
+        let made_up = row
+            .password
+            .is_none()
+            .then(|| Zeroizing::new(kernel::rng::readable_text(&*self.kernel.rng, passwords::LENGTH)));
+        let password = match (&row.password, &made_up) {
+            (Some(given), _) => Some(NewPassword::given(given, self.store)),
+            (None, Some(made_up)) => Some(NewPassword::typed(made_up, self.store)?),
+            (None, None) => None,
+        };
+        let value = |name: &Option<super::row::Name>| name.as_ref().map(|name| name.value.clone());
+        let new = NewPerson {
+            username: username.clone(),
+            password,
+            email: value(&row.email),
+            first_name: row.first_name.clone(),
+            last_name: row.last_name.clone(),
+            phone_number: value(&row.phone),
+            mac: value(&row.mac),
+            expires: row.expires.or(self.batch.expires),
+            verified: true,
+            method: METHOD.to_owned(),
+        };
+        let group = self.named_group(row).or_else(|| self.default_group());
+        let made = access::admit::admit(tx, self.kernel, self.organisation, new, group).await?;
+        let (person, membership) = (made.person.id, made.membership.id);
+        if !row.rules.is_empty() {
+            access::admit::put_rules(tx, self.kernel, self.organisation.id, membership, row.rules.clone()).await?;
+        }
+        let generated = made_up.map(|made_up| passwords::seal(self.kernel, person.0, &username, &made_up));
+        let part = Part { person, created_person: true, created_membership: true, line: row.line, generated };
+        batch::put_person(tx, self.batch.id, part).await?;
+        let holder = Holder { person, membership: Some(membership) };
+        holders.put(Kind::Username, &username, holder);
+        for (kind, _, _, folded) in names(row).filter(|(kind, ..)| *kind != Kind::Username) {
+            holders.put(kind, folded, holder);
+        }
+        Ok(made.warnings.iter().map(|warning| Problem::new(row.line, None, warning.to_string())).collect())
+    }
+
+    /// The username that a row wants, with the first number that makes it free.
+    async fn free_username(&mut self, tx: &mut Tx, row: &Row, holders: &mut Holders) -> Result<String, Error> {
+        let base = row.wanted_username();
+        let claims = &self.scan.claims;
+        let is_free = |holders: &Holders, name: &str| {
+            holders.of(Kind::Username, name).is_none() && !is_spoken_for(claims, row.line, name)
+        };
+        if is_free(holders, base) {
+            return Ok(base.to_owned());
+        }
+        let mut number = self.numbers.get(base).copied().unwrap_or(1);
+        while number < MAX_NUMBER {
+            let numbers = number..number + NAMES as u64;
+            let block: BTreeSet<(Kind, String)> =
+                numbers.clone().map(|number| (Kind::Username, numbered(base, number))).collect();
+            holders.ask(Asked::Tx(tx), self.organisation, block).await?;
+            for number in numbers {
+                let name = numbered(base, number);
+                if is_free(holders, &name) {
+                    if self.numbers.len() >= MAX_NUMBERED {
+                        self.numbers.clear();
+                    }
+                    self.numbers.insert(base.to_owned(), number);
+                    return Ok(name);
+                }
+            }
+            number += NAMES as u64;
+        }
+        Err(Error::Conflict(format!("username '{base}' exists with every number up to {MAX_NUMBER}")))
+    }
+}
