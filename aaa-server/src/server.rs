@@ -42,7 +42,10 @@ pub struct ServerParts {
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<(SocketAddr, Purpose)>,
+    /// The receive threads end.
     stopping: Arc<AtomicBool>,
+    /// The journal takes nothing more: the writer ends when it has applied the rest.
+    closed: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     lanes: Vec<JoinHandle<()>>,
     delay: JoinHandle<()>,
@@ -106,11 +109,12 @@ impl Server {
                 listen(&shared, &lane, &stopping);
             })?);
         }
+        let closed = Arc::new(AtomicBool::new(false));
         let writer = {
             let runtime = tokio::runtime::Handle::current();
-            let (shared, stopping) = (shared.clone(), stopping.clone());
+            let (shared, closed) = (shared.clone(), closed.clone());
             spawn("writer", move || {
-                writer::run(&shared, &journal, &node, &runtime, &stopping);
+                writer::run(&shared, &journal, &node, &runtime, &closed);
             })?
         };
         let tasks = vec![
@@ -121,6 +125,7 @@ impl Server {
             shared,
             listeners,
             stopping,
+            closed,
             stop,
             lanes: handles,
             delay,
@@ -148,7 +153,7 @@ impl Server {
     pub async fn stop(self) {
         self.stopping.store(true, Ordering::Release);
         let shared = self.shared.clone();
-        let (lanes, delay, writer) = (self.lanes, self.delay, self.writer);
+        let (lanes, delay, writer, closed) = (self.lanes, self.delay, self.writer, self.closed);
         let threads = tokio::task::spawn_blocking(move || {
             for lane in lanes {
                 let _ = lane.join();
@@ -161,6 +166,7 @@ impl Server {
             if let Some(journal) = shared.journal.get() {
                 journal.close();
             }
+            closed.store(true, Ordering::Release);
             let _ = writer.join();
         });
         let _ = threads.await;

@@ -28,13 +28,13 @@ const SETTLE_EVERY: Duration = Duration::from_secs(20);
 /// Tries for what is left when the server stops; the rest is applied at the next start.
 const LAST_TRIES: u32 = 3;
 
-/// Runs until told to stop, and then until everything durable is applied or the database does not answer.
+/// Runs until the journal is closed, and then until everything durable is applied or the database does not answer.
 pub fn run(
     shared: &Shared,
     journal: &Journal<Acknowledgement>,
     node: &str,
     runtime: &tokio::runtime::Handle,
-    stopping: &AtomicBool,
+    closed: &AtomicBool,
 ) {
     let origin = Origin {
         node: node.to_owned(),
@@ -47,7 +47,7 @@ pub fn run(
         match runtime.block_on(checkpoint(&shared.kernel.db, &origin)) {
             Ok(position) => break position,
             Err(e) => {
-                if stopping.load(Ordering::Acquire) {
+                if closed.load(Ordering::Acquire) {
                     return;
                 }
                 pause.after(&e);
@@ -74,7 +74,7 @@ pub fn run(
             Ok(records) => records,
             Err(e) => {
                 pause.after(&e);
-                if stopping.load(Ordering::Acquire) {
+                if closed.load(Ordering::Acquire) {
                     return;
                 }
                 reader = journal.reader(position.next());
@@ -82,7 +82,7 @@ pub fn run(
             }
         };
         let Some(last) = records.last().map(|record| record.position) else {
-            if stopping.load(Ordering::Acquire) && journal.durable() <= position {
+            if closed.load(Ordering::Acquire) && journal.durable() <= position {
                 return;
             }
             journal.wait_beyond(position, WAIT);
@@ -104,7 +104,7 @@ pub fn run(
                 // Another node made the same session meanwhile: the next try finds its row.
                 Err(e) if e.is_duplicate() => {}
                 Err(e) => {
-                    if stopping.load(Ordering::Acquire) {
+                    if closed.load(Ordering::Acquire) {
                         tries_left -= 1;
                         if tries_left == 0 {
                             tracing::warn!(

@@ -24,9 +24,15 @@ pub fn lines(packet: &Json, dictionary: &Dictionary) -> Vec<String> {
     }
     if let Some(checks) = packet.get("checks").and_then(Json::as_object) {
         let said = |key| text(checks, key).unwrap_or("unverifiable");
+        // In these two the field is random by design (RFC 2865 section 3, RFC 5997 section 3).
+        let is_random = matches!(text(packet, "code"), Some("Access-Request" | "Status-Server"));
+        let authenticator = match said("authenticator") {
+            "unverifiable" if is_random => "random",
+            "unverifiable" => "unverifiable without its request",
+            said => said,
+        };
         lines.push(format!(
-            "{INDENT}[Authenticator {}, Message-Authenticator {}]",
-            said("authenticator"),
+            "{INDENT}[Authenticator {authenticator}, Message-Authenticator {}]",
             said("message_authenticator")
         ));
     }
@@ -121,7 +127,7 @@ mod tests {
                 "    Attr-200 = 0x00ff",
                 "    WiMAX-Capability =",
                 "        WiMAX-Release = \"1.0\"",
-                "    [Authenticator unverifiable, Message-Authenticator valid]",
+                "    [Authenticator random, Message-Authenticator valid]",
             ],
         );
         check(json!({"error": "not hex"}), &["no packet: not hex"]);

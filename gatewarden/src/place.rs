@@ -13,10 +13,10 @@ const DATABASE_FILE: &str = "gatewarden.db";
 #[command(next_help_heading = "Where things are")]
 pub struct PlaceArgs {
     /// The configuration file (TOML); 'gatewarden config --defaults' prints one
-    #[arg(long, global = true, value_name = "FILE", env = "GATEWARDEN_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "GATEWARDEN_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// The data folder: journal, keys and the embedded database
-    #[arg(long, global = true, value_name = "FOLDER", env = "GATEWARDEN_DATA")]
+    #[arg(long, global = true, value_name = "FOLDER", env = "GATEWARDEN_DATA", hide_env_values = true)]
     pub data: Option<PathBuf>,
     /// The database: postgres://user@host/name or sqlite:PATH [default: gatewarden.db in the data folder]
     #[arg(long, global = true, value_name = "URL", env = "GATEWARDEN_DATABASE", hide_env_values = true)]

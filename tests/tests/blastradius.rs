@@ -167,7 +167,7 @@ fn two_of_them_or_one_of_another_length_get_silence() {
 
 #[test]
 fn unsigned_proxy_state_is_refused_where_it_is_limited() {
-    let house = house(&["--limit-proxy-state"]);
+    let house = house(&["--limit-proxy-state", "yes"]);
     let server = house.start();
     let nas = Nas::of(&server);
     let login = |signed| {
@@ -190,7 +190,7 @@ fn unsigned_proxy_state_is_refused_where_it_is_limited() {
 
 #[test]
 fn without_the_limit_unsigned_proxy_state_is_served() {
-    let house = house(&[]);
+    let house = house(&["--limit-proxy-state", "no"]);
     let server = house.start();
     let nas = Nas::of(&server);
     let mut question = nas.pap("alice", "wonderland");
@@ -286,7 +286,7 @@ fn eap_needs_it_and_takes_no_password_beside() {
 /// For devices that break on it; everybody else's answers keep it.
 #[test]
 fn a_nas_flagged_so_gets_none() {
-    let house = house(&["--unsigned-replies"]);
+    let house = house(&["--sign-replies", "no"]);
     let server = house.start();
     let nas = Nas::of(&server);
     for signed in [true, false] {
@@ -310,9 +310,7 @@ fn count(house: &House, field: &str, server: &Server, expect: u64) {
         let rows: serde_json::Value = serde_json::from_str(&listed(house)).expect("JSON");
         let nas = &rows[0];
         let value = nas
-            .get(field)
-            .or_else(|| nas["observation"].get(field))
-            .or_else(|| nas["observed"].get(field));
+            ["seen"].get(field);
         (value.and_then(serde_json::Value::as_u64) == Some(expect)).then_some(())
     });
     assert!(

@@ -181,6 +181,7 @@ fn a_device_that_flips_its_counters_is_read_the_other_way_round() {
         "--secret",
         SECRET,
         "--flip-octets",
+        "yes",
     ]);
     let server = house.start();
     let nas = Nas::of(&server);

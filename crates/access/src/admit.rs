@@ -87,7 +87,10 @@ pub struct MembershipRules {
 ///
 /// # Errors
 /// As [`identity::organisation::insert`].
-pub async fn found_organisation(kernel: &Kernel, new: NewOrganisation) -> Result<Organisation, Error> {
+pub async fn found_organisation(
+    kernel: &Kernel,
+    new: NewOrganisation,
+) -> Result<Organisation, Error> {
     let mut tx = kernel.db.begin().await?;
     let organisation = identity::organisation::insert(&mut tx, kernel, new).await?;
     group::born_groups(&mut tx, kernel, &organisation).await?;
@@ -112,7 +115,9 @@ pub async fn admit(
     let inserted = identity::person::insert(tx, kernel, organisation, new).await?;
     let group = match group {
         Some(group) => Some(group.id),
-        None => group::default_of(tx, organisation.id).await?.map(|group| group.id),
+        None => group::default_of(tx, organisation.id)
+            .await?
+            .map(|group| group.id),
     };
     if let Some(group) = group {
         let place = Place {
@@ -125,7 +130,10 @@ pub async fn admit(
 }
 
 fn foreign(group: &str, organisation: &Organisation) -> Error {
-    Error::Invalid(format!("group '{group}' is not one of organisation '{}'", organisation.slug))
+    Error::Invalid(format!(
+        "group '{group}' is not one of organisation '{}'",
+        organisation.slug
+    ))
 }
 
 async fn join(
@@ -136,7 +144,11 @@ async fn join(
     place: Place,
 ) -> Result<(), Error> {
     let id = kernel.new_uuid();
-    tx.run(JOIN, kernel::values![id, membership, place.group, place.priority, kernel.now()]).await?;
+    tx.run(
+        JOIN,
+        kernel::values![id, membership, place.group, place.priority, kernel.now()],
+    )
+    .await?;
     record(tx, kernel, organisation, membership, place, id).await
 }
 
@@ -170,18 +182,34 @@ pub async fn set_groups(
     places: &[Place],
 ) -> Result<bool, Error> {
     if places.len() > MAX_GROUPS {
-        return Err(Error::Invalid(format!("groups: there are more than {MAX_GROUPS}")));
+        return Err(Error::Invalid(format!(
+            "groups: there are more than {MAX_GROUPS}"
+        )));
     }
     for (at, place) in places.iter().enumerate() {
-        let known = group::by_id(&kernel.db, kernel::Scope::Organisation(organisation.id), place.group).await?;
+        let known = group::by_id(
+            &kernel.db,
+            kernel::Scope::Organisation(organisation.id),
+            place.group,
+        )
+        .await?;
         let known = known.ok_or_else(|| foreign(&place.group.to_string(), organisation))?;
-        if places.iter().take(at).any(|before| before.group == place.group) {
-            return Err(Error::Invalid(format!("group '{}' is given twice", known.name)));
+        if places
+            .iter()
+            .take(at)
+            .any(|before| before.group == place.group)
+        {
+            return Err(Error::Invalid(format!(
+                "group '{}' is given twice",
+                known.name
+            )));
         }
     }
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
-    let mut there: Vec<MemberRow> = tx.all(GROUPS_BETWEEN, kernel::values![membership, membership]).await?;
+    let mut there: Vec<MemberRow> = tx
+        .all(GROUPS_BETWEEN, kernel::values![membership, membership])
+        .await?;
     let mut is_changed = false;
     for place in places {
         match there.iter().position(|row| row.group_id == place.group.0) {
@@ -190,7 +218,8 @@ pub async fn set_groups(
                 if row.priority == place.priority {
                     continue;
                 }
-                tx.run(MOVE, kernel::values![row.id, place.priority]).await?;
+                tx.run(MOVE, kernel::values![row.id, place.priority])
+                    .await?;
                 record(&mut tx, kernel, organisation.id, membership, *place, row.id).await?;
             }
             None => join(&mut tx, kernel, organisation.id, membership, *place).await?,
@@ -203,7 +232,11 @@ pub async fn set_groups(
         is_changed = true;
     }
     if is_changed {
-        tx.tell(now, News::new(RULES_CHANGED, Some(organisation.id), membership.0)).await?;
+        tx.tell(
+            now,
+            News::new(RULES_CHANGED, Some(organisation.id), membership.0),
+        )
+        .await?;
         tx.commit().await?;
     }
     Ok(is_changed)
@@ -331,7 +364,10 @@ pub async fn rules_page(
     limit: i64,
 ) -> Result<Vec<MembershipRules>, Error> {
     let after = after.map_or(Uuid::nil(), |after| after.0);
-    let ids: Vec<IdRow> = kernel.db.all(MEMBERSHIPS_WITH_RULES, kernel::values![after, limit]).await?;
+    let ids: Vec<IdRow> = kernel
+        .db
+        .all(MEMBERSHIPS_WITH_RULES, kernel::values![after, limit])
+        .await?;
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return Ok(Vec::new());
     };
@@ -352,7 +388,10 @@ pub async fn rules_page(
 ///
 /// # Errors
 /// As [`rules_of`].
-pub async fn load_rules(kernel: &Kernel, mut take: impl FnMut(MembershipRules) + Send) -> Result<u64, Error> {
+pub async fn load_rules(
+    kernel: &Kernel,
+    mut take: impl FnMut(MembershipRules) + Send,
+) -> Result<u64, Error> {
     let mut after = None;
     let mut number = 0;
     loop {
@@ -369,7 +408,11 @@ pub async fn load_rules(kernel: &Kernel, mut take: impl FnMut(MembershipRules) +
     }
 }
 
-async fn groups_between(db: &Db, first: MembershipId, last: MembershipId) -> Result<HashMap<Uuid, Vec<Place>>, Error> {
+async fn groups_between(
+    db: &Db,
+    first: MembershipId,
+    last: MembershipId,
+) -> Result<HashMap<Uuid, Vec<Place>>, Error> {
     let rows: Vec<MemberRow> = db.all(GROUPS_BETWEEN, kernel::values![first, last]).await?;
     let mut groups: HashMap<Uuid, Vec<Place>> = HashMap::new();
     for row in rows {

@@ -119,23 +119,36 @@ impl GroupRow {
 pub fn full_name(organisation: &Organisation, name: &str) -> String {
     let prefix = format!("{}-", organisation.slug);
     let name = name.trim();
-    if name.starts_with(&prefix) { name.to_owned() } else { prefix + name }
+    if name.starts_with(&prefix) {
+        name.to_owned()
+    } else {
+        prefix + name
+    }
 }
 
 fn examine(organisation: &Organisation, new: &NewGroup) -> Result<String, Error> {
     let name = full_name(organisation, &new.name);
-    let refuse = |reason: String| Err(Error::Invalid(format!("group '{}': {reason}", new.name.escape_debug())));
+    let refuse = |reason: String| {
+        Err(Error::Invalid(format!(
+            "group '{}': {reason}",
+            new.name.escape_debug()
+        )))
+    };
     if new.name.trim().is_empty() || name.len() == organisation.slug.len() + 1 {
         return refuse("its name is empty".into());
     }
     if name.chars().count() > MAX_NAME_CHARS {
-        return refuse(format!("its name has more than {MAX_NAME_CHARS} characters with the slug"));
+        return refuse(format!(
+            "its name has more than {MAX_NAME_CHARS} characters with the slug"
+        ));
     }
     if name.chars().any(char::is_control) || new.description.chars().any(char::is_control) {
         return refuse("name and description have no control characters".into());
     }
     if new.description.chars().count() > MAX_DESCRIPTION_CHARS {
-        return refuse(format!("its description has more than {MAX_DESCRIPTION_CHARS} characters"));
+        return refuse(format!(
+            "its description has more than {MAX_DESCRIPTION_CHARS} characters"
+        ));
     }
     Ok(name)
 }
@@ -144,7 +157,11 @@ fn examine(organisation: &Organisation, new: &NewGroup) -> Result<String, Error>
 ///
 /// # Errors
 /// [`Error::Invalid`]; [`Error::Conflict`] when the name is taken.
-pub async fn create(kernel: &Kernel, organisation: &Organisation, new: NewGroup) -> Result<Group, Error> {
+pub async fn create(
+    kernel: &Kernel,
+    organisation: &Organisation,
+    new: NewGroup,
+) -> Result<Group, Error> {
     let mut tx = kernel.db.begin().await?;
     let group = insert(&mut tx, kernel, organisation, new).await?;
     tx.commit().await?;
@@ -155,7 +172,12 @@ pub async fn create(kernel: &Kernel, organisation: &Organisation, new: NewGroup)
 ///
 /// # Errors
 /// As [`create`].
-pub async fn insert(tx: &mut Tx, kernel: &Kernel, organisation: &Organisation, new: NewGroup) -> Result<Group, Error> {
+pub async fn insert(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: &Organisation,
+    new: NewGroup,
+) -> Result<Group, Error> {
     let name = examine(organisation, &new)?;
     let taken = || Error::Conflict(format!("group '{name}' exists"));
     let there: Option<GroupRow> = tx.first(BY_NAME, kernel::values![&name]).await?;
@@ -175,7 +197,14 @@ pub async fn insert(tx: &mut Tx, kernel: &Kernel, organisation: &Organisation, n
         created: now,
         modified: now,
     };
-    let values = kernel::values![group.id, group.organisation, &group.name, &group.description, group.is_default, now];
+    let values = kernel::values![
+        group.id,
+        group.organisation,
+        &group.name,
+        &group.description,
+        group.is_default,
+        now
+    ];
     match tx.run(INSERT, values).await {
         // Somebody else made it since we looked.
         Err(e) if e.is_duplicate() => return Err(taken()),
@@ -190,7 +219,11 @@ pub async fn insert(tx: &mut Tx, kernel: &Kernel, organisation: &Organisation, n
 ///
 /// # Errors
 /// As [`create`].
-pub async fn born_groups(tx: &mut Tx, kernel: &Kernel, organisation: &Organisation) -> Result<(), Error> {
+pub async fn born_groups(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: &Organisation,
+) -> Result<(), Error> {
     let users = NewGroup {
         name: "users".into(),
         description: "Regular users".into(),
@@ -203,20 +236,34 @@ pub async fn born_groups(tx: &mut Tx, kernel: &Kernel, organisation: &Organisati
     ];
     let mut rows = Vec::with_capacity(limits.len());
     for (attribute, value) in limits {
-        let row = Row::new(Dictionary::builtin(), Side::Check, attribute, Op::Assign, value);
+        let row = Row::new(
+            Dictionary::builtin(),
+            Side::Check,
+            attribute,
+            Op::Assign,
+            value,
+        );
         rows.push(row.map_err(Error::Invalid)?);
     }
-    rule::replace(tx, kernel, organisation.id, Owner::Group(users.id), move |there| {
-        there.checks = rows;
-        Ok(())
-    })
+    rule::replace(
+        tx,
+        kernel,
+        organisation.id,
+        Owner::Group(users.id),
+        move |there| {
+            there.checks = rows;
+            Ok(())
+        },
+    )
     .await?;
     let power_users = NewGroup {
         name: "power-users".into(),
         description: "Users with less restrictions".into(),
         is_default: false,
     };
-    insert(tx, kernel, organisation, power_users).await.map(|_| ())
+    insert(tx, kernel, organisation, power_users)
+        .await
+        .map(|_| ())
 }
 
 /// The organisation's group of a name, given with or without the slug.
@@ -236,7 +283,8 @@ pub async fn by_name(db: &Db, organisation: &Organisation, name: &str) -> Result
         "organisation '{}' has no group '{}'{}",
         organisation.slug,
         name.escape_debug(),
-        near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
+        near.map(|near| format!("; did you mean '{near}'?"))
+            .unwrap_or_default()
     )))
 }
 
@@ -245,7 +293,9 @@ pub async fn by_name(db: &Db, organisation: &Organisation, name: &str) -> Result
 /// # Errors
 /// [`Error::Engine`].
 pub async fn by_id(db: &Db, scope: Scope, id: GroupId) -> Result<Option<Group>, Error> {
-    let row: Option<GroupRow> = db.first(BY_ID, kernel::values![id, scope.parameter()]).await?;
+    let row: Option<GroupRow> = db
+        .first(BY_ID, kernel::values![id, scope.parameter()])
+        .await?;
     Ok(row.map(GroupRow::into_group))
 }
 
@@ -267,7 +317,10 @@ pub async fn list(kernel: &Kernel, scope: Scope) -> Result<Vec<(Group, Rows)>, E
     loop {
         // Each round goes beyond the one before, so this ends.
         let after = groups.last().map_or(Uuid::nil(), |(group, _)| group.id.0);
-        let page: Vec<GroupRow> = kernel.db.all(PAGED, kernel::values![after, scope.parameter(), PAGE]).await?;
+        let page: Vec<GroupRow> = kernel
+            .db
+            .all(PAGED, kernel::values![after, scope.parameter(), PAGE])
+            .await?;
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
             return Ok(groups);
         };
@@ -313,14 +366,16 @@ pub async fn set(
     side: Option<Side>,
 ) -> Result<(Group, Rows), Error> {
     let group = by_name(&kernel.db, organisation, name).await?;
-    let new = rule::parse_lines(dictionary, text, side).map_err(|reason| refused(&group, &reason))?;
+    let new =
+        rule::parse_lines(dictionary, text, side).map_err(|reason| refused(&group, &reason))?;
     if new.is_empty() {
         return Err(refused(&group, "no row is given; write Attribute := value"));
     }
     let shown = group.clone();
     change_rows(kernel, group.id, move |rows| {
         for (side, row) in new {
-            rows.put(side, row).map_err(|reason| refused(&shown, &reason))?;
+            rows.put(side, row)
+                .map_err(|reason| refused(&shown, &reason))?;
         }
         Ok(())
     })
@@ -339,7 +394,11 @@ pub async fn unset(
     side: Option<Side>,
 ) -> Result<(Group, Rows), Error> {
     let group = by_name(&kernel.db, organisation, name).await?;
-    let missing = Error::NotFound(format!("group '{}' has no row of '{}'", group.name, attribute.escape_debug()));
+    let missing = Error::NotFound(format!(
+        "group '{}' has no row of '{}'",
+        group.name,
+        attribute.escape_debug()
+    ));
     let attribute = attribute.trim().to_owned();
     change_rows(kernel, group.id, move |rows| {
         let gone: usize = [Side::Check, Side::Reply]
@@ -364,7 +423,14 @@ async fn change_rows(
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
     let group = locked(&mut tx, now, id).await?;
-    let (rows, is_changed) = rule::replace(&mut tx, kernel, group.organisation, Owner::Group(id), change).await?;
+    let (rows, is_changed) = rule::replace(
+        &mut tx,
+        kernel,
+        group.organisation,
+        Owner::Group(id),
+        change,
+    )
+    .await?;
     if is_changed {
         tell(&mut tx, now, &group).await?;
         tx.commit().await?;
@@ -404,10 +470,16 @@ pub async fn remove(kernel: &Kernel, id: GroupId) -> Result<Group, Error> {
             group.name
         )));
     }
-    rule::replace(&mut tx, kernel, group.organisation, Owner::Group(id), |rows| {
-        *rows = Rows::default();
-        Ok(())
-    })
+    rule::replace(
+        &mut tx,
+        kernel,
+        group.organisation,
+        Owner::Group(id),
+        |rows| {
+            *rows = Rows::default();
+            Ok(())
+        },
+    )
     .await?;
     tx.run(REMOVE, kernel::values![id]).await?;
     tx.end_version(now, id.0).await?;
@@ -422,8 +494,14 @@ async fn locked(tx: &mut Tx, now: Time, id: GroupId) -> Result<Group, Error> {
         .ok_or_else(|| Error::NotFound(format!("there is no group with id {id}")))
 }
 
-async fn unset_default(tx: &mut Tx, kernel: &Kernel, organisation: OrganisationId) -> Result<(), Error> {
-    let row: Option<GroupRow> = tx.first(UNSET_DEFAULT, kernel::values![organisation, kernel.now()]).await?;
+async fn unset_default(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+) -> Result<(), Error> {
+    let row: Option<GroupRow> = tx
+        .first(UNSET_DEFAULT, kernel::values![organisation, kernel.now()])
+        .await?;
     match row {
         Some(row) => record(tx, kernel, &row.into_group()).await,
         None => Ok(()),
@@ -445,7 +523,11 @@ async fn record(tx: &mut Tx, kernel: &Kernel, group: &Group) -> Result<(), Error
 }
 
 async fn tell(tx: &mut Tx, now: Time, group: &Group) -> Result<(), Error> {
-    tx.tell(now, News::new(CHANGED, Some(group.organisation), group.id.0)).await
+    tx.tell(
+        now,
+        News::new(CHANGED, Some(group.organisation), group.id.0),
+    )
+    .await
 }
 
 // What groups do is tested with what people get from them, in `admit/tests.rs`.

@@ -26,7 +26,9 @@ pub enum Key {
 }
 
 /// The kind of a [`Key`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// A membership.
@@ -218,7 +220,11 @@ impl Table {
         if self.limit.failures == 0 {
             return None;
         }
-        if self.counts.get(&key).is_none_or(|count| count.is_over(now, &self.limit)) {
+        if self
+            .counts
+            .get(&key)
+            .is_none_or(|count| count.is_over(now, &self.limit))
+        {
             self.counts.remove(&key);
             self.insert(now, key, 0, None);
         }
@@ -269,7 +275,11 @@ impl Limiter {
 
     /// When the key's lock ends, if it is locked now.
     pub fn check(&self, now: Time, key: Key) -> Option<Time> {
-        self.table(key).counts.get(&key)?.until.filter(|until| *until > now)
+        self.table(key)
+            .counts
+            .get(&key)?
+            .until
+            .filter(|until| *until > now)
     }
 
     /// Counts a wrong proof. The lock is given once, when it begins.
@@ -280,7 +290,11 @@ impl Limiter {
     /// A right proof ends the counting; a lock stays until its time.
     pub fn succeeded(&mut self, key: Key) {
         let table = self.table_mut(key);
-        if table.counts.get(&key).is_some_and(|count| count.until.is_none()) {
+        if table
+            .counts
+            .get(&key)
+            .is_some_and(|count| count.until.is_none())
+        {
             table.counts.remove(&key);
         }
     }
@@ -352,10 +366,18 @@ mod tests {
         let mut limiter = limiter(10);
         let locked = failures
             .iter()
-            .filter_map(|second| limiter.failed(at(*second), user(1)).map(|lock| (*second, lock)))
+            .filter_map(|second| {
+                limiter
+                    .failed(at(*second), user(1))
+                    .map(|lock| (*second, lock))
+            })
             .collect::<Vec<_>>();
         assert!(locked.len() <= 1, "{failures:?}: a lock is told once");
-        assert_eq!(locked.first().map(|(second, _)| *second), expect, "{failures:?}");
+        assert_eq!(
+            locked.first().map(|(second, _)| *second),
+            expect,
+            "{failures:?}"
+        );
         if let Some((second, lock)) = locked.first() {
             assert_eq!(lock.until, at(second + 100));
             assert_eq!(limiter.check(at(second + 99), user(1)), Some(lock.until));
@@ -452,12 +474,19 @@ mod tests {
 
     #[test]
     fn keys_are_stored_and_read_back() {
-        for key in [user(7), Key::Nas(Uuid::from_u128(9)), Key::Device(Mac([0xAA, 0xBB, 0xCC, 0, 1, 2]))] {
+        for key in [
+            user(7),
+            Key::Nas(Uuid::from_u128(9)),
+            Key::Device(Mac([0xAA, 0xBB, 0xCC, 0, 1, 2])),
+        ] {
             assert_eq!(Key::from_stored(key.kind(), &key.subject()), Some(key));
             assert_eq!(KeyKind::from_word(key.kind().word()), Some(key.kind()));
         }
         assert_eq!(Key::from_stored(KeyKind::Device, "AA-BB-CC-00-01"), None);
-        assert_eq!(Key::from_stored(KeyKind::Device, "AA-BB-CC-00-01-02-03"), None);
+        assert_eq!(
+            Key::from_stored(KeyKind::Device, "AA-BB-CC-00-01-02-03"),
+            None
+        );
         assert_eq!(Key::from_stored(KeyKind::User, "bob"), None);
     }
 }

@@ -127,7 +127,11 @@ pub async fn store(kernel: &Kernel, locks: &[NewLock]) -> Result<(), Error> {
             let detail = serde_json::json!({
                 "kind": kind, "subject": subject, "failures": lock.failures, "until": lock.until,
             });
-            tx.tell(now, News::new(SET, organisation, row.id).with_detail(detail)).await?;
+            tx.tell(
+                now,
+                News::new(SET, organisation, row.id).with_detail(detail),
+            )
+            .await?;
         }
         tx.commit().await?;
     }
@@ -158,7 +162,9 @@ pub async fn active(db: &Db, now: Time) -> Result<Vec<Lock>, Error> {
 /// # Errors
 /// [`Error::Engine`].
 pub async fn list(db: &Db, scope: Scope, now: Time) -> Result<Vec<Lock>, Error> {
-    let rows: Vec<LockRow> = db.all(ACTIVE, kernel::values![now, scope.parameter(), MAX_ACTIVE]).await?;
+    let rows: Vec<LockRow> = db
+        .all(ACTIVE, kernel::values![now, scope.parameter(), MAX_ACTIVE])
+        .await?;
     // The table's CHECK leaves no other kind.
     Ok(rows.into_iter().filter_map(LockRow::into_lock).collect())
 }
@@ -185,10 +191,14 @@ pub async fn lift(kernel: &Kernel, key: Key) -> Result<bool, Error> {
     let (kind, subject) = (key.kind().word(), key.subject());
     let mut tx = kernel.db.begin().await?;
     let row: Option<LiftedRow> = tx.first(LIFT, kernel::values![kind, &subject]).await?;
-    let organisation = row.as_ref().and_then(|row| row.organisation_id).map(OrganisationId);
+    let organisation = row
+        .as_ref()
+        .and_then(|row| row.organisation_id)
+        .map(OrganisationId);
     let id = row.as_ref().map_or_else(|| kernel.new_uuid(), |row| row.id);
     let detail = serde_json::json!({ "kind": kind, "subject": subject });
-    tx.tell(now, News::new(LIFTED, organisation, id).with_detail(detail)).await?;
+    tx.tell(now, News::new(LIFTED, organisation, id).with_detail(detail))
+        .await?;
     tx.commit().await?;
     Ok(row.is_some())
 }
@@ -199,7 +209,9 @@ pub async fn lift(kernel: &Kernel, key: Key) -> Result<bool, Error> {
 /// [`Error::Engine`].
 pub async fn forget_ended(kernel: &Kernel, before: Time) -> Result<u64, Error> {
     let mut tx = kernel.db.begin().await?;
-    let gone = tx.run(FORGET, kernel::values![before, FORGET_BATCH]).await?;
+    let gone = tx
+        .run(FORGET, kernel::values![before, FORGET_BATCH])
+        .await?;
     tx.commit().await?;
     Ok(gone)
 }

@@ -1,9 +1,11 @@
 //! NASes: the devices that ask.
 //!
-//! This file is what a NAS is; `nas/store.rs` adds, changes, lists and loads them, `nas/secret.rs` is the rules of
+//! This file is what a NAS is; `nas/examine.rs` says what it may be, `nas/store.rs` adds, changes, lists and loads them, `nas/secret.rs` is the rules of
 //! shared secrets and their change without an outage. Secrets lie sealed in the database and are opened only for the
 //! server that needs them: a listing must **never** carry one.
 
+mod examine;
+mod row;
 mod secret;
 mod store;
 
@@ -11,8 +13,8 @@ pub use secret::{
     MAX_SECRET_OCTETS, NasSecrets, begin_secret_change, cancel_secret_change, finish_secret_change,
 };
 pub use store::{
-    Added, NasLine, Outcome, add, by_id, change, find, list, load_all, load_one, note_restart,
-    STATEMENTS, page, remove, set_routes,
+    Added, NasLine, Outcome, STATEMENTS, add, by_id, change, find, list, load_all, load_one,
+    note_restart, page, remove, set_routes,
 };
 
 use crate::network::Network;
@@ -217,7 +219,11 @@ pub struct NewNas {
 
 impl NewNas {
     /// A NAS with everything else at its default.
-    pub fn new(organisation: OrganisationId, network: Option<Network>, secret: Zeroizing<String>) -> Self {
+    pub fn new(
+        organisation: OrganisationId,
+        network: Option<Network>,
+        secret: Zeroizing<String>,
+    ) -> Self {
         Self {
             organisation,
             name: String::new(),

@@ -122,14 +122,24 @@ impl NasIndex {
             }
         }
         for (is_v4, Reverse(length)) in lengths {
-            if is_v4 { &mut index.v4_lengths } else { &mut index.v6_lengths }.push(length);
+            if is_v4 {
+                &mut index.v4_lengths
+            } else {
+                &mut index.v6_lengths
+            }
+            .push(length);
         }
         index.entries = entries;
         index
     }
 
     /// Who may have sent a packet from `source` with this NAS-Identifier and Called-Station-Id.
-    pub fn find(&self, source: IpAddr, identifier: Option<&[u8]>, called_station: Option<&[u8]>) -> Candidates<'_> {
+    pub fn find(
+        &self,
+        source: IpAddr,
+        identifier: Option<&[u8]>,
+        called_station: Option<&[u8]>,
+    ) -> Candidates<'_> {
         let source = source.to_canonical();
         let mut found = Candidates::default();
         let names = Names {
@@ -138,7 +148,11 @@ impl NasIndex {
             called_station,
             called_mac: called_station.and_then(|name| Mac::split(name).map(|(mac, _)| mac)),
         };
-        let lengths = if source.is_ipv4() { &self.v4_lengths } else { &self.v6_lengths };
+        let lengths = if source.is_ipv4() {
+            &self.v4_lengths
+        } else {
+            &self.v6_lengths
+        };
         let buckets = || {
             lengths
                 .iter()
@@ -260,18 +274,22 @@ mod tests {
     #[test]
     fn the_longest_network_comes_first_and_names_tell_neighbours_apart() {
         let index = index();
-        let check = |source: &str, identifier: Option<&str>, called: Option<&str>, expect: &[u128]| {
-            let found = index.find(
-                source.parse().unwrap(),
-                identifier.map(str::as_bytes),
-                called.map(str::as_bytes),
-            );
-            let ids: Vec<u128> = found.iter().map(|entry| entry.nas.id.0.as_u128()).collect();
-            assert_eq!(ids, expect, "{source} {identifier:?} {called:?}");
-            assert_eq!(found.len(), expect.len());
-            assert_eq!(found.is_empty(), expect.is_empty());
-            assert_eq!(found.first().map(|entry| entry.nas.id.0.as_u128()), expect.first().copied());
-        };
+        let check =
+            |source: &str, identifier: Option<&str>, called: Option<&str>, expect: &[u128]| {
+                let found = index.find(
+                    source.parse().unwrap(),
+                    identifier.map(str::as_bytes),
+                    called.map(str::as_bytes),
+                );
+                let ids: Vec<u128> = found.iter().map(|entry| entry.nas.id.0.as_u128()).collect();
+                assert_eq!(ids, expect, "{source} {identifier:?} {called:?}");
+                assert_eq!(found.len(), expect.len());
+                assert_eq!(found.is_empty(), expect.is_empty());
+                assert_eq!(
+                    found.first().map(|entry| entry.nas.id.0.as_u128()),
+                    expect.first().copied()
+                );
+            };
         // by source
         check("10.1.2.3", Some("x"), None, &[3, 2, 1]);
         check("::ffff:10.1.2.3", Some("x"), None, &[3, 2, 1]);
@@ -284,8 +302,18 @@ mod tests {
         check("203.0.113.5", Some("ap-hall"), None, &[4]);
         check("203.0.113.5", Some("AP-hall"), None, &[]);
         check("203.0.113.5", Some("AABB.CCDD.EEFF"), None, &[5]);
-        check("203.0.113.5", Some("x"), Some("AA-BB-CC-DD-EE-FF:Guest"), &[5]);
-        check("203.0.113.5", Some("ap-hall"), Some("AA-BB-CC-DD-EE-FF:Guest"), &[4, 5]);
+        check(
+            "203.0.113.5",
+            Some("x"),
+            Some("AA-BB-CC-DD-EE-FF:Guest"),
+            &[5],
+        );
+        check(
+            "203.0.113.5",
+            Some("ap-hall"),
+            Some("AA-BB-CC-DD-EE-FF:Guest"),
+            &[4, 5],
+        );
         check("203.0.113.5", None, Some("ap-hall"), &[4, 5, 10]);
         // a named NAS goes before its unnamed neighbour of the same network
         check("10.9.9.9", Some("ap-yard"), None, &[9, 1]);
@@ -297,7 +325,12 @@ mod tests {
         check("192.0.2.1", Some("roaming-ap"), None, &[7]);
         check("2001:db9::1", Some("roaming-ap"), None, &[7]);
         check("192.0.2.1", None, Some("02-00-00-00-00-07:Guest"), &[8, 10]);
-        check("192.0.2.1", Some("office"), Some("02-00-00-00-00-07"), &[10, 8]);
+        check(
+            "192.0.2.1",
+            Some("office"),
+            Some("02-00-00-00-00-07"),
+            &[10, 8],
+        );
         check("10.1.2.3", Some("roaming-ap"), None, &[3, 2, 1, 7]);
         check("192.0.2.1", None, None, &[10]);
     }
@@ -312,13 +345,27 @@ mod tests {
         let source = "198.51.100.1".parse().unwrap();
         assert_eq!(index.find(source, None, None).len(), MAX_CANDIDATES);
         let found = index.find(source, Some(b"ap-417"), None);
-        assert_eq!(found.iter().map(|e| e.nas.id.0.as_u128()).collect::<Vec<_>>(), [417]);
-        assert!(index.by_id(NasId(Uuid::from_u128(417))).is_some_and(|e| e.nas.name == "417"));
+        assert_eq!(
+            found
+                .iter()
+                .map(|e| e.nas.id.0.as_u128())
+                .collect::<Vec<_>>(),
+            [417]
+        );
+        assert!(
+            index
+                .by_id(NasId(Uuid::from_u128(417)))
+                .is_some_and(|e| e.nas.name == "417")
+        );
         assert_eq!(index.entries().len(), 500);
     }
 
     #[test]
     fn an_empty_index_knows_nobody() {
-        assert!(NasIndex::default().find("10.0.0.1".parse().unwrap(), Some(b"x"), None).is_empty());
+        assert!(
+            NasIndex::default()
+                .find("10.0.0.1".parse().unwrap(), Some(b"x"), None)
+                .is_empty()
+        );
     }
 }

@@ -81,11 +81,15 @@ impl Network {
 pub(crate) fn masked(address: IpAddr, length: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32u32.saturating_sub(length.into())).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32u32.saturating_sub(length.into()))
+                .unwrap_or(0);
             Ipv4Addr::from(u32::from(v4) & mask).into()
         }
         IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128u32.saturating_sub(length.into())).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128u32.saturating_sub(length.into()))
+                .unwrap_or(0);
             Ipv6Addr::from(u128::from(v6) & mask).into()
         }
     }
@@ -102,7 +106,9 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let wrong = || {
-            format!("'{text}' is not an address or a network; write 10.0.0.1, 10.0.0.0/8, 2001:db8::1 or 2001:db8::/32")
+            format!(
+                "'{text}' is not an address or a network; write 10.0.0.1, 10.0.0.0/8, 2001:db8::1 or 2001:db8::/32"
+            )
         };
         match text.split_once('/') {
             None => text.parse().map(Network::host).map_err(|_| wrong()),
@@ -143,7 +149,10 @@ mod tests {
             let read = text.parse::<Network>();
             match (&read, expect) {
                 (Ok(network), Ok((shown, stored))) => {
-                    assert_eq!((network.to_string(), network.canonical()), (shown.to_owned(), stored.to_owned()));
+                    assert_eq!(
+                        (network.to_string(), network.canonical()),
+                        (shown.to_owned(), stored.to_owned())
+                    );
                     assert_eq!(stored.parse::<Network>().as_ref(), Ok(network));
                 }
                 (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
@@ -158,7 +167,10 @@ mod tests {
         check("::/0", Ok(("::/0", "::/0")));
         check("::ffff:10.0.0.1", Ok(("10.0.0.1", "10.0.0.1/32")));
         check("::ffff:10.0.0.0/104", Ok(("10.0.0.0/8", "10.0.0.0/8")));
-        check("10.0.0.1/8", Err("write 10.0.0.1 for the one address or 10.0.0.0/8 for the network"));
+        check(
+            "10.0.0.1/8",
+            Err("write 10.0.0.1 for the one address or 10.0.0.0/8 for the network"),
+        );
         check("10.0.0.0/33", Err("at most 32"));
         check("::/129", Err("at most 128"));
         check("10.0.0.0/+8", Err("is not an address"));
@@ -172,7 +184,11 @@ mod tests {
     fn a_network_contains_its_addresses_in_every_spelling() {
         fn check(network: &str, address: &str, expect: bool) {
             let network: Network = network.parse().unwrap();
-            assert_eq!(network.contains(address.parse().unwrap()), expect, "{network} {address}");
+            assert_eq!(
+                network.contains(address.parse().unwrap()),
+                expect,
+                "{network} {address}"
+            );
         }
         check("10.0.0.0/8", "10.255.0.1", true);
         check("10.0.0.0/8", "::ffff:10.255.0.1", true);

@@ -179,11 +179,15 @@ pub async fn record(kernel: &Kernel, observations: &[Observation]) -> Result<(),
 }
 
 pub(crate) async fn forget_old_secret(tx: &mut Tx, nas: NasId) -> Result<(), Error> {
-    tx.run(OLD_SECRET_IS_GONE, kernel::values![nas]).await.map(|_| ())
+    tx.run(OLD_SECRET_IS_GONE, kernel::values![nas])
+        .await
+        .map(|_| ())
 }
 
 pub(crate) async fn forget_next_secret(tx: &mut Tx, nas: NasId) -> Result<(), Error> {
-    tx.run(NEXT_SECRET_IS_GONE, kernel::values![nas]).await.map(|_| ())
+    tx.run(NEXT_SECRET_IS_GONE, kernel::values![nas])
+        .await
+        .map(|_| ())
 }
 
 /// What an operator should know about a NAS.
@@ -210,14 +214,18 @@ impl Advice {
     /// One sentence, with what to do.
     pub fn sentence(self) -> &'static str {
         match self {
-            Advice::SafeToRequire => "It has signed every request for a week: Message-Authenticator can be required.",
+            Advice::SafeToRequire => {
+                "It has signed every request for a week: Message-Authenticator can be required."
+            }
             Advice::DropsUnsigned => {
                 "It must sign its requests and does not always: those without Message-Authenticator are dropped. Update it, or only observe."
             }
             Advice::UnsignedProxyState => {
                 "It sent Proxy-State without Message-Authenticator: an old proxy on the way, or an attack. Update the proxy."
             }
-            Advice::WrongSecret => "Its shared secret differs from the one stored here: enter the same on both sides.",
+            Advice::WrongSecret => {
+                "Its shared secret differs from the one stored here: enter the same on both sides."
+            }
             Advice::ChangeCanFinish => "It uses the new secret: finish the change.",
             Advice::ChangeWaits => "It still uses the old secret: enter the new one on the device.",
             Advice::UnsignedReplies => {
@@ -243,12 +251,18 @@ pub fn advice(now: Time, nas: &Nas, in_change: bool, seen: Option<&Seen>) -> Vec
         && since(seen.last_seen) < SAFE_AFTER_DAYS * DAY_SECONDS;
     match nas.message_authenticator {
         MaPolicy::Observe | MaPolicy::Off if is_clean => advice.push(Advice::SafeToRequire),
-        MaPolicy::Require if seen.last_unsigned.is_some_and(|at| since(at) < RECENT_SECONDS) => {
+        MaPolicy::Require
+            if seen
+                .last_unsigned
+                .is_some_and(|at| since(at) < RECENT_SECONDS) =>
+        {
             advice.push(Advice::DropsUnsigned);
         }
         _ => {}
     }
-    let unsigned_lately = seen.last_unsigned.is_some_and(|at| since(at) < SAFE_AFTER_DAYS * DAY_SECONDS);
+    let unsigned_lately = seen
+        .last_unsigned
+        .is_some_and(|at| since(at) < SAFE_AFTER_DAYS * DAY_SECONDS);
     if seen.unsigned_proxy > 0 && unsigned_lately {
         advice.push(Advice::UnsignedProxyState);
     }

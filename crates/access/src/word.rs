@@ -250,21 +250,38 @@ pub fn markdown() -> String {
     );
     page.push_str("\n## Refused\n\nThe answer was Access-Reject.\n");
     for refusal in Refusal::all() {
-        entry(&mut page, refusal.word(), refusal.sentence(), refusal.remedy());
+        entry(
+            &mut page,
+            refusal.word(),
+            refusal.sentence(),
+            refusal.remedy(),
+        );
     }
     page.push_str("\n## Not answered\n\nThe request was dropped in silence, as RADIUS demands; the reason is kept here.\n");
     for dropped in Dropped::all().iter().filter(|dropped| !dropped.is_ours()) {
-        entry(&mut page, dropped.word(), dropped.sentence(), dropped.remedy());
+        entry(
+            &mut page,
+            dropped.word(),
+            dropped.sentence(),
+            dropped.remedy(),
+        );
     }
     page.push_str("\n## Not answered, and it is this server's fault\n\nThe NAS is left to ask another server.\n");
     for dropped in Dropped::all().iter().filter(|dropped| dropped.is_ours()) {
-        entry(&mut page, dropped.word(), dropped.sentence(), dropped.remedy());
+        entry(
+            &mut page,
+            dropped.word(),
+            dropped.sentence(),
+            dropped.remedy(),
+        );
     }
     page
 }
 
 fn entry(page: &mut String, word: &str, sentence: &str, remedy: &str) {
-    page.push_str(&format!("\n### `{word}`\n\n{sentence}\n\n**Remedy:** {remedy}\n"));
+    page.push_str(&format!(
+        "\n### `{word}`\n\n{sentence}\n\n**Remedy:** {remedy}\n"
+    ));
 }
 
 #[cfg(test)]
@@ -281,12 +298,18 @@ mod tests {
             .collect();
         assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
         for word in &words {
-            assert!(word.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{word}");
+            assert!(
+                word.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+                "{word}"
+            );
         }
         for refusal in Refusal::all() {
             assert_eq!(Refusal::from_word(refusal.word()), Some(*refusal));
             assert_eq!(
-                serde_json::to_value(refusal).ok().as_ref().and_then(|v| v.as_str()),
+                serde_json::to_value(refusal)
+                    .ok()
+                    .as_ref()
+                    .and_then(|v| v.as_str()),
                 Some(refusal.word())
             );
         }
@@ -306,8 +329,16 @@ mod tests {
     #[test]
     fn the_page_explains_every_word_once() {
         let page = markdown();
-        for word in Refusal::all().iter().map(|r| r.word()).chain(Dropped::all().iter().map(|d| d.word())) {
-            assert_eq!(page.matches(&format!("\n### `{word}`\n")).count(), 1, "{word}");
+        for word in Refusal::all()
+            .iter()
+            .map(|r| r.word())
+            .chain(Dropped::all().iter().map(|d| d.word()))
+        {
+            assert_eq!(
+                page.matches(&format!("\n### `{word}`\n")).count(),
+                1,
+                "{word}"
+            );
         }
     }
 }

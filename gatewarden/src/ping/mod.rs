@@ -3,15 +3,18 @@
 //!
 //! `method.rs` puts the proof into the question, `attribute.rs` reads `Name = value`, `verdict.rs` judges the answer.
 
-pub mod attribute;
-pub mod method;
+mod address;
+mod attribute;
+mod method;
 mod verdict;
 
-use crate::asking::{self, Timing};
+pub use address::resolve;
+
 use crate::dictionaries;
 use crate::failure::{Failure, USAGE};
 use crate::output::Output;
 use crate::packet_text;
+use aaa_server::ask::{AskError, Timing, ask};
 use clap::{Args, ValueEnum};
 use kernel::{Rng, SystemRng};
 use method::{Expected, Subject};
@@ -27,6 +30,8 @@ use verdict::Verdict;
 const AUTH_PORT: u16 = 1812;
 /// Where accounting listens (RFC 2866).
 const ACCT_PORT: u16 = 1813;
+/// No wait between two tries is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How this client names itself where the question names no NAS (RFC 2865 section 4.1 asks for a name).
 const NAS_IDENTIFIER: &str = "gatewarden-ping";
 
@@ -130,9 +135,7 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
         Method::Accounting => ACCT_PORT,
         _ => AUTH_PORT,
     };
-    let server = asking::resolve(&args.server, default_port).map_err(Failure::usage)?;
-    let unreachable = |e: std::io::Error| Failure::usage(format!("{server}: it cannot be reached: {e}"));
-    let (socket, _) = asking::connect(server).map_err(unreachable)?;
+    let server = resolve(&args.server, default_port).map_err(Failure::usage)?;
     let (question, expected) = question(args, &dictionary)?;
     let secret = Secret::new(args.secret.as_bytes());
     let sent = dissect(question.octets(), &dictionary, Some(&secret), None)
@@ -147,14 +150,14 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
         output.flush()?;
     }
     let timing = Timing {
-        first: Duration::from_secs_f64(args.timeout),
+        first_wait: Duration::from_secs_f64(args.timeout),
+        longest_wait: LONGEST_WAIT,
         tries: args.tries,
-        longest: Duration::from_secs(60),
     };
-    let answer = match asking::ask(&socket, &question, timing) {
+    let answer = match ask(server, &question, timing) {
         Ok(answer) => answer,
         Err(e) => {
-            let sentence = no_answer(&e, args, &server.to_string());
+            let sentence = no_answer(&e, args);
             if args.json {
                 output.json(&json!({
                     "server": server.to_string(), "result": "no_answer", "error": sentence, "sent": sent,
@@ -170,7 +173,7 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("the answer is no packet: {e}")))?
         .to_json();
     let verdict = Verdict::of(packet, &expected, !args.no_message_authenticator);
-    let millis = answer.elapsed.as_secs_f64() * 1_000.0;
+    let millis = answer.took.as_secs_f64() * 1_000.0;
     if args.json {
         output.json(&json!({
             "server": server.to_string(),
@@ -208,18 +211,18 @@ fn packet_heading(packet: &Json) -> String {
     packet.as_object().map(packet_text::heading).unwrap_or_default()
 }
 
-fn no_answer(error: &asking::NoAnswer, args: &PingArgs, server: &str) -> String {
+fn no_answer(error: &AskError, args: &PingArgs) -> String {
     let hint = match error {
-        asking::NoAnswer::Silence { faults, .. } if faults.is_empty() => {
+        AskError::Silence { faults, .. } if faults.is_empty() => {
             ". A server says nothing to NASes it does not know and to wrong shared secrets: look at its log, or at 'gatewarden nas list'"
         }
-        asking::NoAnswer::Silence { .. } => "",
-        asking::NoAnswer::Unreachable(_) if args.method == Method::Accounting => {
+        AskError::Silence { .. } => "",
+        AskError::System { .. } if args.method == Method::Accounting => {
             ". Is the server running, and is this its port for accounting?"
         }
-        asking::NoAnswer::Unreachable(_) => ". Is the server running, and is this its port for authentication?",
+        AskError::System { .. } => ". Is the server running, and is this its port for authentication?",
     };
-    format!("{server}: {error}{hint}")
+    format!("{error}{hint}")
 }
 
 /// The question, and what a right answer must hold.

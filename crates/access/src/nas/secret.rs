@@ -55,7 +55,10 @@ pub(super) fn examine(secret: &str) -> Result<Vec<String>, Error> {
         return refuse("it has control characters, which no device can be given");
     }
     let mut warnings = Vec::new();
-    if WELL_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(secret)) {
+    if WELL_KNOWN
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(secret))
+    {
         warnings.push("the secret stands in every manual; choose a random one".to_owned());
     } else if secret.len() < SHORT_SECRET_OCTETS {
         warnings.push(format!(
@@ -83,7 +86,12 @@ pub(super) fn seal(kernel: &Kernel, id: NasId, column: &'static str, secret: &[u
     kernel.keys.seal(&*kernel.rng, place(id, column), secret)
 }
 
-pub(super) fn open(keys: &Keyring, id: NasId, current: &str, next: Option<&str>) -> Result<NasSecrets, Error> {
+pub(super) fn open(
+    keys: &Keyring,
+    id: NasId,
+    current: &str,
+    next: Option<&str>,
+) -> Result<NasSecrets, Error> {
     let open = |column, sealed| -> Result<Secret, Error> {
         Ok(Secret::new(keys.open(place(id, column), sealed)?.to_vec()))
     };
@@ -162,7 +170,10 @@ pub async fn cancel_secret_change(kernel: &Kernel, id: NasId) -> Result<Nas, Err
 }
 
 fn no_change(nas: &Nas) -> Error {
-    Error::Conflict(format!("NAS '{}' has no change of secret under way", nas.name))
+    Error::Conflict(format!(
+        "NAS '{}' has no change of secret under way",
+        nas.name
+    ))
 }
 
 #[cfg(test)]
@@ -179,7 +190,9 @@ mod tests {
                         assert!(warning.contains(part), "{secret}: {warning}");
                     }
                 }
-                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{secret}: {error}"),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{secret}: {error}")
+                }
                 (got, _) => panic!("{secret}: {got:?}"),
             }
         }

@@ -1,11 +1,10 @@
 //! NASes in the database.
 
+use super::examine::{clean_routes, examine, fresh, place_of};
+use super::row::{IdRow, ListedRow, LoadedRow, NasRow, RouteRow, by_nas};
 use super::secret::{self, CURRENT, NasSecrets};
-use super::{
-    CHANGED, MAX_IDENTIFIER_OCTETS, MAX_NAME_CHARS, MAX_REJECT_DELAY_MS, MAX_ROUTES, MaPolicy, Nas, NasChange, NasId,
-    NewNas, REMOVED, Route, RouteKind,
-};
-use crate::observation::{Seen, SeenRow};
+use super::{CHANGED, Nas, NasChange, NasId, NewNas, REMOVED, Route};
+use crate::observation::Seen;
 use kernel::history::Version;
 use kernel::id::Uuid;
 use kernel::{Db, Error, Kernel, News, OrganisationId, Scope, Time, Tx};
@@ -16,47 +15,36 @@ use std::collections::HashMap;
 const PAGE: i64 = 500;
 /// NASes that one search gives: more are not told apart by reading on.
 const MAX_FOUND: i64 = 50;
-/// Longest description, in characters.
-const MAX_DESCRIPTION_CHARS: usize = 1_000;
-/// Longest of the small words (short name, type, family, …), in characters.
-const MAX_WORD_CHARS: usize = 64;
-
 macro_rules! columns {
-    ($prefix:literal) => {
-        concat!(
-            $prefix, "id, ", $prefix, "organisation_id, ", $prefix, "name, ", $prefix, "short_name, ", $prefix, "type, ",
-            $prefix, "family, ", $prefix, "network, ", $prefix, "identifier, ", $prefix, "message_authenticator, ",
-            $prefix, "signs_replies, ", $prefix, "limits_proxy_state, ", $prefix, "reject_delay_ms, ",
-            $prefix, "flips_octets, ", $prefix, "is_enabled, ", $prefix, "ports, ", $prefix, "server, ",
-            $prefix, "community, ", $prefix, "description, ", $prefix, "coa_port, ", $prefix, "restarted_at, ",
-            $prefix, "created, ", $prefix, "modified"
-        )
+    () => {
+        "id, organisation_id, name, short_name, type, family, network, identifier, message_authenticator, \
+        signs_replies, limits_proxy_state, reject_delay_ms, flips_octets, is_enabled, ports, server, community, \
+        description, coa_port, restarted_at, created, modified"
     };
 }
 
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    INSERT = concat!("INSERT INTO nas (", columns!(""), ", secret, next_secret)
+    INSERT = concat!("INSERT INTO nas (", columns!(), ", secret, next_secret)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, NULL, $20, $20, $21, NULL)");
     UPDATE = "UPDATE nas SET name = $2, short_name = $3, type = $4, family = $5, network = $6, identifier = $7,
         message_authenticator = $8, signs_replies = $9, limits_proxy_state = $10, reject_delay_ms = $11, flips_octets = $12,
         is_enabled = $13, description = $14, coa_port = $15, modified = $16 WHERE id = $1";
     // Touching the row makes whoever changes the same NAS wait.
-    LOCK = concat!("UPDATE nas SET modified = $2 WHERE id = $1 RETURNING ", columns!(""), ", secret, next_secret");
-    BY_ID = concat!("SELECT ", columns!(""), " FROM nas
+    LOCK = concat!("UPDATE nas SET modified = $2 WHERE id = $1 RETURNING ", columns!(), ", secret, next_secret");
+    BY_ID = concat!("SELECT ", columns!(), " FROM nas
         WHERE id = $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2)");
-    AT_PLACE = concat!("SELECT ", columns!(""), " FROM nas
+    AT_PLACE = concat!("SELECT ", columns!(), " FROM nas
         WHERE organisation_id = $1 AND COALESCE(network, '') = $2 AND COALESCE(identifier, '') = $3");
     ELSEWHERE = "SELECT id FROM nas WHERE id <> $1 AND COALESCE(network, '') = $2 AND COALESCE(identifier, '') = $3 LIMIT 1";
-    LOADED = concat!("SELECT ", columns!(""), ", secret, next_secret FROM nas WHERE id > $1 ORDER BY id LIMIT $2");
-    LOADED_ONE = concat!("SELECT ", columns!(""), ", secret, next_secret FROM nas WHERE id = $1");
-    LISTED = concat!("SELECT ", columns!("n."), ", n.next_secret IS NOT NULL AS in_change, ",
-        "o.first_seen, o.last_seen, o.signed, o.unsigned, o.last_unsigned, o.unsigned_proxy, o.secret_mismatches,
-        o.last_mismatch, o.used_secret, o.used_next_secret
-        FROM nas n LEFT JOIN nas_observation o ON o.nas_id = n.id
-        WHERE n.id > $1 AND (CAST($2 AS UUID) IS NULL OR n.organisation_id = $2) ORDER BY n.id LIMIT $3");
-    FOUND = concat!("SELECT ", columns!(""), " FROM nas
+    LOADED = concat!("SELECT ", columns!(), ", secret, next_secret FROM nas WHERE id > $1 ORDER BY id LIMIT $2");
+    LOADED_ONE = concat!("SELECT ", columns!(), ", secret, next_secret FROM nas WHERE id = $1");
+    LISTED = concat!("SELECT ", columns!(), ", next_secret IS NOT NULL AS in_change, first_seen, last_seen, signed, unsigned,
+        last_unsigned, unsigned_proxy, secret_mismatches, last_mismatch, used_secret, used_next_secret
+        FROM nas LEFT JOIN nas_observation ON nas_id = id
+        WHERE id > $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2) ORDER BY id LIMIT $3");
+    FOUND = concat!("SELECT ", columns!(), " FROM nas
         WHERE (CAST($1 AS UUID) IS NULL OR organisation_id = $1)
           AND (name = $2 OR short_name = $2 OR identifier = $2 OR network = $3 OR id = $4) ORDER BY id LIMIT $5");
     SET_CURRENT = "UPDATE nas SET secret = $2, next_secret = NULL WHERE id = $1";
@@ -68,100 +56,6 @@ kernel::statements! {
         WHERE nas_id >= $1 AND nas_id <= $2 ORDER BY nas_id, kind, value";
     ADD_ROUTE = "INSERT INTO nas_route (id, nas_id, kind, value, organisation_id) VALUES ($1, $2, $3, $4, $5)";
     REMOVE_ROUTES = "DELETE FROM nas_route WHERE nas_id = $1";
-}
-
-#[derive(sqlx::FromRow)]
-struct IdRow {
-    id: Uuid,
-}
-
-#[derive(sqlx::FromRow)]
-struct NasRow {
-    id: Uuid,
-    organisation_id: Uuid,
-    name: String,
-    short_name: String,
-    r#type: String,
-    family: String,
-    network: Option<String>,
-    identifier: Option<String>,
-    message_authenticator: String,
-    signs_replies: bool,
-    limits_proxy_state: bool,
-    reject_delay_ms: i64,
-    flips_octets: bool,
-    is_enabled: bool,
-    ports: Option<i64>,
-    server: Option<String>,
-    community: Option<String>,
-    description: String,
-    coa_port: i64,
-    restarted_at: Option<Time>,
-    created: Time,
-    modified: Time,
-}
-
-#[derive(sqlx::FromRow)]
-struct LoadedRow {
-    #[sqlx(flatten)]
-    nas: NasRow,
-    secret: String,
-    next_secret: Option<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct ListedRow {
-    #[sqlx(flatten)]
-    nas: NasRow,
-    in_change: bool,
-    #[sqlx(flatten)]
-    seen: SeenRow,
-}
-
-#[derive(sqlx::FromRow)]
-struct RouteRow {
-    nas_id: Uuid,
-    kind: String,
-    value: String,
-    organisation_id: Uuid,
-}
-
-impl NasRow {
-    fn into_nas(self, routes: Vec<Route>) -> Result<Nas, Error> {
-        let broken = |what: &str| Error::Invalid(format!("NAS '{}': its {what} in the database is not one", self.name));
-        let network = self
-            .network
-            .as_deref()
-            .map(|text| text.parse().map_err(|_| broken("network")))
-            .transpose()?;
-        Ok(Nas {
-            id: NasId(self.id),
-            organisation: OrganisationId(self.organisation_id),
-            network,
-            message_authenticator: MaPolicy::from_word(&self.message_authenticator)
-                .ok_or_else(|| broken("policy for Message-Authenticator"))?,
-            reject_delay_ms: u16::try_from(self.reject_delay_ms.clamp(0, MAX_REJECT_DELAY_MS.into()))
-                .unwrap_or(MAX_REJECT_DELAY_MS),
-            coa_port: u16::try_from(self.coa_port).map_err(|_| broken("CoA port"))?,
-            ports: self.ports.and_then(|ports| u32::try_from(ports).ok()),
-            name: self.name,
-            short_name: self.short_name,
-            port_type: self.r#type,
-            family: self.family,
-            identifier: self.identifier,
-            signs_replies: self.signs_replies,
-            limits_proxy_state: self.limits_proxy_state,
-            flips_octets: self.flips_octets,
-            is_enabled: self.is_enabled,
-            server: self.server,
-            community: self.community,
-            description: self.description,
-            restarted_at: self.restarted_at,
-            routes,
-            created: self.created,
-            modified: self.modified,
-        })
-    }
 }
 
 /// A NAS as it is listed: with what was seen of it, without its secrets.
@@ -208,12 +102,18 @@ pub async fn add(kernel: &Kernel, new: NewNas) -> Result<Added, Error> {
     let (network, identifier) = place_of(&nas);
     let mut tx = kernel.db.begin().await?;
     let there: Option<NasRow> = tx
-        .first(AT_PLACE, kernel::values![nas.organisation, &network, &identifier])
+        .first(
+            AT_PLACE,
+            kernel::values![nas.organisation, &network, &identifier],
+        )
         .await?;
     if let Some(there) = there {
         let id = NasId(there.id);
         let (known, secrets) = locked(&mut tx, kernel, id).await?;
-        if secrets.iter().any(|secret| secret.same_as(&radius_wire::Secret::new(new.secret.as_bytes()))) {
+        if secrets
+            .iter()
+            .any(|secret| secret.same_as(&radius_wire::Secret::new(new.secret.as_bytes())))
+        {
             return Err(exists(&known));
         }
         let (nas, warnings) = secret::begin_in(&mut tx, kernel, id, &new.secret).await?;
@@ -228,14 +128,34 @@ pub async fn add(kernel: &Kernel, new: NewNas) -> Result<Added, Error> {
         .first(ELSEWHERE, kernel::values![nas.id, &network, &identifier])
         .await?;
     if elsewhere.is_some() {
-        warnings.push("another organisation has a NAS at the same place; only their secrets tell them apart".to_owned());
+        warnings.push(
+            "another organisation has a NAS at the same place; only their secrets tell them apart"
+                .to_owned(),
+        );
     }
     let sealed = secret::seal(kernel, nas.id, CURRENT, new.secret.as_bytes());
     let values = kernel::values![
-        nas.id, nas.organisation, &nas.name, &nas.short_name, &nas.port_type, &nas.family,
-        nas.network.map(|network| network.canonical()), nas.identifier.clone(), nas.message_authenticator.word(),
-        nas.signs_replies, nas.limits_proxy_state, nas.reject_delay_ms, nas.flips_octets, nas.is_enabled,
-        nas.ports, nas.server.clone(), nas.community.clone(), &nas.description, nas.coa_port, nas.created, sealed
+        nas.id,
+        nas.organisation,
+        &nas.name,
+        &nas.short_name,
+        &nas.port_type,
+        &nas.family,
+        nas.network.map(|network| network.canonical()),
+        nas.identifier.clone(),
+        nas.message_authenticator.word(),
+        nas.signs_replies,
+        nas.limits_proxy_state,
+        nas.reject_delay_ms,
+        nas.flips_octets,
+        nas.is_enabled,
+        nas.ports,
+        nas.server.clone(),
+        nas.community.clone(),
+        &nas.description,
+        nas.coa_port,
+        nas.created,
+        sealed
     ];
     match tx.run(INSERT, values).await {
         // Somebody else added it since we looked.
@@ -262,111 +182,6 @@ fn exists(nas: &Nas) -> Error {
     Error::Conflict(format!("NAS '{}' is there already: {place}", nas.name))
 }
 
-fn fresh(kernel: &Kernel, new: &NewNas) -> Result<Nas, Error> {
-    let now = kernel.now();
-    let identifier = new.identifier.clone().filter(|identifier| !identifier.is_empty());
-    let name = match (new.name.trim(), new.network, &identifier) {
-        ("", Some(network), _) => network.to_string(),
-        ("", None, Some(identifier)) => identifier.chars().take(MAX_NAME_CHARS).collect(),
-        (name, ..) => name.to_owned(),
-    };
-    Ok(Nas {
-        id: NasId(kernel.new_uuid()),
-        organisation: new.organisation,
-        name,
-        short_name: new.short_name.clone(),
-        port_type: new.port_type.clone(),
-        family: new.family.clone(),
-        network: new.network,
-        identifier,
-        message_authenticator: new.message_authenticator,
-        signs_replies: new.signs_replies,
-        limits_proxy_state: new.limits_proxy_state,
-        reject_delay_ms: new.reject_delay_ms,
-        flips_octets: new.flips_octets,
-        is_enabled: true,
-        ports: new.ports,
-        server: new.server.clone(),
-        community: new.community.clone(),
-        description: new.description.clone(),
-        coa_port: new.coa_port,
-        restarted_at: None,
-        routes: Vec::new(),
-        created: now,
-        modified: now,
-    })
-}
-
-/// Refuses what a NAS cannot be.
-fn examine(nas: &Nas) -> Result<(), Error> {
-    let refuse = |field: &str, reason: String| Err(Error::Invalid(format!("NAS '{}': {field}: {reason}", nas.name)));
-    if nas.network.is_none() && nas.identifier.is_none() {
-        return refuse("network", "give an address, a network, or an identifier to know it by".into());
-    }
-    if nas.name.is_empty() {
-        return refuse("name", "it is empty".into());
-    }
-    let texts = [
-        ("name", nas.name.as_str(), MAX_NAME_CHARS),
-        ("short name", nas.short_name.as_str(), MAX_WORD_CHARS),
-        ("type", nas.port_type.as_str(), MAX_WORD_CHARS),
-        ("family", nas.family.as_str(), MAX_WORD_CHARS),
-        ("server", nas.server.as_deref().unwrap_or_default(), MAX_WORD_CHARS),
-        ("community", nas.community.as_deref().unwrap_or_default(), MAX_WORD_CHARS),
-        ("description", nas.description.as_str(), MAX_DESCRIPTION_CHARS),
-        ("identifier", nas.identifier.as_deref().unwrap_or_default(), MAX_IDENTIFIER_OCTETS),
-    ];
-    for (field, text, most) in texts {
-        if text.chars().count() > most {
-            return refuse(field, format!("it has more than {most} characters"));
-        }
-        if text.chars().any(|c| c.is_control() && !(field == "description" && c == '\n')) {
-            return refuse(field, "it has control characters".into());
-        }
-    }
-    if nas.identifier.as_ref().is_some_and(|text| text.len() > MAX_IDENTIFIER_OCTETS) {
-        return refuse("identifier", format!("it has more than {MAX_IDENTIFIER_OCTETS} octets"));
-    }
-    if nas.reject_delay_ms > MAX_REJECT_DELAY_MS {
-        return refuse("delay of a refusal", format!("it is more than {MAX_REJECT_DELAY_MS} ms, which no NAS waits for"));
-    }
-    if nas.coa_port == 0 {
-        return refuse("CoA port", "it is 0".into());
-    }
-    Ok(())
-}
-
-fn clean_routes(routes: Vec<Route>) -> Result<Vec<Route>, Error> {
-    if routes.len() > MAX_ROUTES {
-        return Err(Error::Invalid(format!("routes: there are more than {MAX_ROUTES}")));
-    }
-    let mut clean: Vec<Route> = Vec::with_capacity(routes.len());
-    for mut route in routes {
-        if route.kind == RouteKind::Realm {
-            route.value = route.value.trim().to_lowercase();
-        }
-        let value = &route.value;
-        if value.is_empty() || value.len() > MAX_IDENTIFIER_OCTETS || value.chars().any(char::is_control) {
-            return Err(Error::Invalid(format!(
-                "route by {}: its value has 1 to {MAX_IDENTIFIER_OCTETS} octets and no control characters",
-                route.kind.word()
-            )));
-        }
-        if clean.iter().any(|known| (known.kind, &known.value) == (route.kind, value)) {
-            return Err(Error::Invalid(format!("route by {} '{value}' is given twice", route.kind.word())));
-        }
-        clean.push(route);
-    }
-    Ok(clean)
-}
-
-fn place_of(nas: &Nas) -> (String, String) {
-    (
-        nas.network.map(|network| network.canonical()).unwrap_or_default(),
-        nas.identifier.clone().unwrap_or_default(),
-    )
-}
-
 /// Changes what the change names.
 ///
 /// # Errors
@@ -379,23 +194,50 @@ pub async fn change(kernel: &Kernel, id: NasId, change: NasChange) -> Result<Nas
         ($($field:ident),*) => { $(if let Some(value) = change.$field { nas.$field = value; })* };
     }
     take!(
-        name, short_name, port_type, family, network, identifier, message_authenticator, signs_replies,
-        limits_proxy_state, reject_delay_ms, flips_octets, is_enabled, description, coa_port
+        name,
+        short_name,
+        port_type,
+        family,
+        network,
+        identifier,
+        message_authenticator,
+        signs_replies,
+        limits_proxy_state,
+        reject_delay_ms,
+        flips_octets,
+        is_enabled,
+        description,
+        coa_port
     );
     nas.identifier = nas.identifier.filter(|identifier| !identifier.is_empty());
     examine(&nas)?;
     let (network, identifier) = place_of(&nas);
     let there: Option<NasRow> = tx
-        .first(AT_PLACE, kernel::values![nas.organisation, &network, &identifier])
+        .first(
+            AT_PLACE,
+            kernel::values![nas.organisation, &network, &identifier],
+        )
         .await?;
     if let Some(there) = there.filter(|there| there.id != id.0) {
         return Err(exists(&there.into_nas(Vec::new())?));
     }
     let values = kernel::values![
-        nas.id, &nas.name, &nas.short_name, &nas.port_type, &nas.family,
-        nas.network.map(|network| network.canonical()), nas.identifier.clone(), nas.message_authenticator.word(),
-        nas.signs_replies, nas.limits_proxy_state, nas.reject_delay_ms, nas.flips_octets, nas.is_enabled,
-        &nas.description, nas.coa_port, nas.modified
+        nas.id,
+        &nas.name,
+        &nas.short_name,
+        &nas.port_type,
+        &nas.family,
+        nas.network.map(|network| network.canonical()),
+        nas.identifier.clone(),
+        nas.message_authenticator.word(),
+        nas.signs_replies,
+        nas.limits_proxy_state,
+        nas.reject_delay_ms,
+        nas.flips_octets,
+        nas.is_enabled,
+        &nas.description,
+        nas.coa_port,
+        nas.modified
     ];
     tx.run(UPDATE, values).await?;
     record(&mut tx, kernel, &nas, secrets.next.is_some()).await?;
@@ -410,8 +252,14 @@ pub async fn change(kernel: &Kernel, id: NasId, change: NasChange) -> Result<Nas
 pub async fn set_routes(kernel: &Kernel, id: NasId, routes: Vec<Route>) -> Result<Nas, Error> {
     let routes = clean_routes(routes)?;
     for route in &routes {
-        if identity::organisation::by_id(&kernel.db, route.organisation).await?.is_none() {
-            return Err(Error::NotFound(format!("there is no organisation with id {}", route.organisation)));
+        if identity::organisation::by_id(&kernel.db, route.organisation)
+            .await?
+            .is_none()
+        {
+            return Err(Error::NotFound(format!(
+                "there is no organisation with id {}",
+                route.organisation
+            )));
         }
     }
     let mut tx = kernel.db.begin().await?;
@@ -426,7 +274,13 @@ pub async fn set_routes(kernel: &Kernel, id: NasId, routes: Vec<Route>) -> Resul
 
 async fn write_routes(tx: &mut Tx, kernel: &Kernel, nas: &Nas) -> Result<(), Error> {
     for route in &nas.routes {
-        let values = kernel::values![kernel.new_uuid(), nas.id, route.kind.word(), &route.value, route.organisation];
+        let values = kernel::values![
+            kernel.new_uuid(),
+            nas.id,
+            route.kind.word(),
+            &route.value,
+            route.organisation
+        ];
         tx.run(ADD_ROUTE, values).await?;
     }
     Ok(())
@@ -440,11 +294,14 @@ pub async fn remove(kernel: &Kernel, id: NasId) -> Result<Nas, Error> {
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
     // Not opened: a NAS whose secret is damaged must be removable.
-    let row: Option<NasRow> = tx.first(BY_ID, kernel::values![id, Scope::Everything.parameter()]).await?;
+    let row: Option<NasRow> = tx
+        .first(BY_ID, kernel::values![id, Scope::Everything.parameter()])
+        .await?;
     let nas = row.ok_or_else(|| no_nas(id))?.into_nas(Vec::new())?;
     tx.run(REMOVE, kernel::values![id]).await?;
     tx.end_version(now, id.0).await?;
-    tx.tell(now, News::new(REMOVED, Some(nas.organisation), id.0)).await?;
+    tx.tell(now, News::new(REMOVED, Some(nas.organisation), id.0))
+        .await?;
     tx.commit().await?;
     Ok(nas)
 }
@@ -459,7 +316,8 @@ pub async fn note_restart(tx: &mut Tx, now: Time, id: NasId, at: Time) -> Result
     let Some(organisation) = row.map(|row| OrganisationId(row.id)) else {
         return Ok(false);
     };
-    tx.tell(now, News::new(CHANGED, Some(organisation), id.0)).await?;
+    tx.tell(now, News::new(CHANGED, Some(organisation), id.0))
+        .await?;
     Ok(true)
 }
 
@@ -468,7 +326,9 @@ pub async fn note_restart(tx: &mut Tx, now: Time, id: NasId, at: Time) -> Result
 /// # Errors
 /// [`Error::Engine`].
 pub async fn by_id(db: &Db, scope: Scope, id: NasId) -> Result<Option<Nas>, Error> {
-    let row: Option<NasRow> = db.first(BY_ID, kernel::values![id, scope.parameter()]).await?;
+    let row: Option<NasRow> = db
+        .first(BY_ID, kernel::values![id, scope.parameter()])
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let routes = routes_of(db, id).await?;
     row.into_nas(routes).map(Some)
@@ -479,10 +339,16 @@ pub async fn by_id(db: &Db, scope: Scope, id: NasId) -> Result<Option<Nas>, Erro
 /// # Errors
 /// [`Error::Engine`].
 pub async fn find(db: &Db, scope: Scope, text: &str) -> Result<Vec<Nas>, Error> {
-    let network = text.parse::<crate::network::Network>().ok().map(|network| network.canonical());
+    let network = text
+        .parse::<crate::network::Network>()
+        .ok()
+        .map(|network| network.canonical());
     let id = text.parse::<Uuid>().ok();
     let rows: Vec<NasRow> = db
-        .all(FOUND, kernel::values![scope.parameter(), text, network, id, MAX_FOUND])
+        .all(
+            FOUND,
+            kernel::values![scope.parameter(), text, network, id, MAX_FOUND],
+        )
         .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
@@ -496,10 +362,22 @@ pub async fn find(db: &Db, scope: Scope, text: &str) -> Result<Vec<Nas>, Error> 
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn page(db: &Db, scope: Scope, after: Option<NasId>, limit: i64) -> Result<Vec<NasLine>, Error> {
+pub async fn page(
+    db: &Db,
+    scope: Scope,
+    after: Option<NasId>,
+    limit: i64,
+) -> Result<Vec<NasLine>, Error> {
     let after = after.map_or(Uuid::nil(), |after| after.0);
-    let rows: Vec<ListedRow> = db.all(LISTED, kernel::values![after, scope.parameter(), limit]).await?;
-    let mut routes = routes_between(db, rows.first().map(|row| row.nas.id), rows.last().map(|row| row.nas.id)).await?;
+    let rows: Vec<ListedRow> = db
+        .all(LISTED, kernel::values![after, scope.parameter(), limit])
+        .await?;
+    let mut routes = routes_between(
+        db,
+        rows.first().map(|row| row.nas.id),
+        rows.last().map(|row| row.nas.id),
+    )
+    .await?;
     rows.into_iter()
         .map(|row| {
             let mine = routes.remove(&row.nas.id).unwrap_or_default();
@@ -561,7 +439,11 @@ pub async fn load_one(kernel: &Kernel, id: NasId) -> Result<Option<(Nas, NasSecr
     opened(kernel, row, routes)
 }
 
-fn opened(kernel: &Kernel, row: LoadedRow, routes: Vec<Route>) -> Result<Option<(Nas, NasSecrets)>, Error> {
+fn opened(
+    kernel: &Kernel,
+    row: LoadedRow,
+    routes: Vec<Route>,
+) -> Result<Option<(Nas, NasSecrets)>, Error> {
     let id = NasId(row.nas.id);
     let secrets = secret::open(&kernel.keys, id, &row.secret, row.next_secret.as_deref());
     match (secrets, row.nas.into_nas(routes)) {
@@ -575,21 +457,38 @@ fn opened(kernel: &Kernel, row: LoadedRow, routes: Vec<Route>) -> Result<Option<
 }
 
 /// The NAS and its secrets; whoever else would change it waits. `modified` is now.
-pub(super) async fn locked(tx: &mut Tx, kernel: &Kernel, id: NasId) -> Result<(Nas, NasSecrets), Error> {
+pub(super) async fn locked(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    id: NasId,
+) -> Result<(Nas, NasSecrets), Error> {
     let row: Option<LoadedRow> = tx.first(LOCK, kernel::values![id, kernel.now()]).await?;
     let row = row.ok_or_else(|| no_nas(id))?;
     let secrets = secret::open(&kernel.keys, id, &row.secret, row.next_secret.as_deref())?;
     let routes: Vec<RouteRow> = tx.all(ROUTES_BETWEEN, kernel::values![id, id]).await?;
     let mut routes = by_nas(routes);
-    Ok((row.nas.into_nas(routes.remove(&id.0).unwrap_or_default())?, secrets))
+    Ok((
+        row.nas.into_nas(routes.remove(&id.0).unwrap_or_default())?,
+        secrets,
+    ))
 }
 
-pub(super) async fn write_current(tx: &mut Tx, kernel: &Kernel, nas: &Nas, sealed: String) -> Result<(), Error> {
+pub(super) async fn write_current(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    nas: &Nas,
+    sealed: String,
+) -> Result<(), Error> {
     tx.run(SET_CURRENT, kernel::values![nas.id, sealed]).await?;
     record(tx, kernel, nas, false).await
 }
 
-pub(super) async fn write_next(tx: &mut Tx, kernel: &Kernel, nas: &Nas, sealed: Option<String>) -> Result<(), Error> {
+pub(super) async fn write_next(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    nas: &Nas,
+    sealed: Option<String>,
+) -> Result<(), Error> {
     let in_change = sealed.is_some();
     tx.run(SET_NEXT, kernel::values![nas.id, sealed]).await?;
     record(tx, kernel, nas, in_change).await
@@ -623,7 +522,8 @@ async fn record(tx: &mut Tx, kernel: &Kernel, nas: &Nas, in_change: bool) -> Res
         fields,
     };
     tx.record_version(now, version).await?;
-    tx.tell(now, News::new(CHANGED, Some(nas.organisation), nas.id.0)).await
+    tx.tell(now, News::new(CHANGED, Some(nas.organisation), nas.id.0))
+        .await
 }
 
 fn no_nas(id: NasId) -> Error {
@@ -635,25 +535,17 @@ async fn routes_of(db: &Db, id: NasId) -> Result<Vec<Route>, Error> {
     Ok(routes.remove(&id.0).unwrap_or_default())
 }
 
-async fn routes_between(db: &Db, first: Option<Uuid>, last: Option<Uuid>) -> Result<HashMap<Uuid, Vec<Route>>, Error> {
+async fn routes_between(
+    db: &Db,
+    first: Option<Uuid>,
+    last: Option<Uuid>,
+) -> Result<HashMap<Uuid, Vec<Route>>, Error> {
     let (Some(first), Some(last)) = (first, last) else {
         return Ok(HashMap::new());
     };
-    Ok(by_nas(db.all(ROUTES_BETWEEN, kernel::values![first, last]).await?))
-}
-
-fn by_nas(rows: Vec<RouteRow>) -> HashMap<Uuid, Vec<Route>> {
-    let mut routes: HashMap<Uuid, Vec<Route>> = HashMap::new();
-    for row in rows {
-        // The table's CHECK leaves no other word.
-        let Some(kind) = RouteKind::from_word(&row.kind) else { continue };
-        routes.entry(row.nas_id).or_default().push(Route {
-            kind,
-            value: row.value,
-            organisation: OrganisationId(row.organisation_id),
-        });
-    }
-    routes
+    Ok(by_nas(
+        db.all(ROUTES_BETWEEN, kernel::values![first, last]).await?,
+    ))
 }
 
 #[cfg(test)]

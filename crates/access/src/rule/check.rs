@@ -145,28 +145,44 @@ pub struct Check {
 
 enum Test {
     /// Sets a control.
-    Control { octets: Vec<u8>, text: String, hours: Option<LoginHours> },
+    Control {
+        octets: Vec<u8>,
+        text: String,
+        hours: Option<LoginHours>,
+    },
     Presence,
     Octets(Vec<u8>),
     Number(i128),
     /// A station's address, in any spelling, and what follows it.
-    Station { mac: Mac, rest: Vec<u8> },
+    Station {
+        mac: Mac,
+        rest: Vec<u8>,
+    },
     Pattern(Regex),
     /// Not understood: never matches.
     Broken,
 }
 
 impl Check {
-    pub(super) fn compile(attribute: Arc<Attribute>, tag: Option<u8>, op: Op, value: &str) -> Result<Self, String> {
+    pub(super) fn compile(
+        attribute: Arc<Attribute>,
+        tag: Option<u8>,
+        op: Op,
+        value: &str,
+    ) -> Result<Self, String> {
         let name = attribute.name().to_owned();
         let kind = attribute.data_type();
-        let is_control = !op.is_comparison() || (op == Op::Equal && !attribute.is_on_wire() && control::is_known(&name));
+        let is_control = !op.is_comparison()
+            || (op == Op::Equal && !attribute.is_on_wire() && control::is_known(&name));
         let (place, test) = if is_control {
             (Ok((0, 0)), compile_control(&attribute, value)?)
         } else if control::is_known(&name) && !attribute.is_on_wire() {
             return Err(format!("{name} is set with :=, not compared"));
         } else {
-            (place_of(&attribute), compile_comparison(&attribute, op, value)?)
+            (
+                place_of(&attribute),
+                compile_comparison(&attribute, op, value)?,
+            )
         };
         let shown_name = tag.map_or_else(|| name.clone(), |tag| format!("{name}:{tag}"));
         Ok(Self {
@@ -214,9 +230,19 @@ impl Check {
     pub fn refusal(&self) -> Refusal {
         match self.name.to_ascii_lowercase().as_str() {
             "calling-station-id" => Refusal::WrongDevice,
-            "nas-ip-address" | "nas-ipv6-address" | "nas-identifier" | "nas-port" | "nas-port-id" | "nas-port-type"
-            | "called-station-id" | "called-station-ssid" | "huntgroup-name" | "client-shortname"
-            | "client-ip-address" | "packet-src-ip-address" | "packet-src-ipv6-address" => Refusal::WrongNas,
+            "nas-ip-address"
+            | "nas-ipv6-address"
+            | "nas-identifier"
+            | "nas-port"
+            | "nas-port-id"
+            | "nas-port-type"
+            | "called-station-id"
+            | "called-station-ssid"
+            | "huntgroup-name"
+            | "client-shortname"
+            | "client-ip-address"
+            | "packet-src-ip-address"
+            | "packet-src-ipv6-address" => Refusal::WrongNas,
             _ => Refusal::CheckFailed,
         }
     }
@@ -249,21 +275,28 @@ impl Check {
     /// Whether one value compares; the operators that negate are turned round by the caller.
     fn compares(&self, octets: &[u8]) -> bool {
         match &self.test {
-            Test::Octets(expect) if self.kind == DataType::Text => trim_nul(octets) == expect.as_slice(),
+            Test::Octets(expect) if self.kind == DataType::Text => {
+                trim_nul(octets) == expect.as_slice()
+            }
             Test::Octets(expect) => octets == expect.as_slice(),
             Test::Station { mac, rest } => {
-                Mac::split(trim_nul(octets)).is_some_and(|(other, after)| other == *mac && after == rest.as_slice())
+                Mac::split(trim_nul(octets))
+                    .is_some_and(|(other, after)| other == *mac && after == rest.as_slice())
                     || (rest.is_empty() && Mac::parse(octets) == Ok(*mac))
             }
-            Test::Number(expect) => number_of(self.kind, octets).is_some_and(|number| match self.op {
-                Op::Greater => number > *expect,
-                Op::GreaterEqual => number >= *expect,
-                Op::Less => number < *expect,
-                Op::LessEqual => number <= *expect,
-                _ => number == *expect,
-            }),
+            Test::Number(expect) => {
+                number_of(self.kind, octets).is_some_and(|number| match self.op {
+                    Op::Greater => number > *expect,
+                    Op::GreaterEqual => number >= *expect,
+                    Op::Less => number < *expect,
+                    Op::LessEqual => number <= *expect,
+                    _ => number == *expect,
+                })
+            }
             Test::Pattern(pattern) => match (self.kind, &self.attribute) {
-                (DataType::Text | DataType::Octets, _) | (_, None) => pattern.is_match(trim_nul(octets)),
+                (DataType::Text | DataType::Octets, _) | (_, None) => {
+                    pattern.is_match(trim_nul(octets))
+                }
                 (_, Some(attribute)) => pattern.is_match(attribute.format_value(octets).as_bytes()),
             },
             Test::Control { .. } | Test::Presence | Test::Broken => false,
@@ -272,10 +305,17 @@ impl Check {
 
     /// A request's value without its tag (RFC 2868 section 3.1).
     fn without_tag<'v>(&self, octets: &'v [u8]) -> (Option<u8>, Cow<'v, [u8]>) {
-        let is_tagged = self.attribute.as_ref().is_some_and(|attribute| attribute.flags().tagged);
+        let is_tagged = self
+            .attribute
+            .as_ref()
+            .is_some_and(|attribute| attribute.flags().tagged);
         match (is_tagged, self.kind, octets) {
-            (true, DataType::Integer, [tag, a, b, c]) => (Some(*tag), Cow::Owned(vec![0, *a, *b, *c])),
-            (true, DataType::Text | DataType::Octets, [tag @ 0..=31, rest @ ..]) => (Some(*tag), Cow::Borrowed(rest)),
+            (true, DataType::Integer, [tag, a, b, c]) => {
+                (Some(*tag), Cow::Owned(vec![0, *a, *b, *c]))
+            }
+            (true, DataType::Text | DataType::Octets, [tag @ 0..=31, rest @ ..]) => {
+                (Some(*tag), Cow::Borrowed(rest))
+            }
             _ => (None, Cow::Borrowed(octets)),
         }
     }
@@ -302,7 +342,11 @@ fn compile_control(attribute: &Attribute, value: &str) -> Result<Test, String> {
         None
     };
     let text = attribute.format_value(&octets);
-    Ok(Test::Control { octets, text, hours })
+    Ok(Test::Control {
+        octets,
+        text,
+        hours,
+    })
 }
 
 fn compile_comparison(attribute: &Attribute, op: Op, value: &str) -> Result<Test, String> {
@@ -311,7 +355,9 @@ fn compile_comparison(attribute: &Attribute, op: Op, value: &str) -> Result<Test
         return Ok(Test::Presence);
     }
     if attribute.hide() != Hide::No {
-        return Err(format!("{name} is hidden in requests and cannot be compared"));
+        return Err(format!(
+            "{name} is hidden in requests and cannot be compared"
+        ));
     }
     if op.is_pattern() {
         let pattern = RegexBuilder::new(value)
@@ -345,15 +391,17 @@ fn compile_comparison(attribute: &Attribute, op: Op, value: &str) -> Result<Test
 fn place_of(attribute: &Attribute) -> Result<(u32, u32), String> {
     let name = attribute.name();
     match attribute.carrier() {
-        _ if !attribute.inner().is_empty() => Err(format!("{name} lies inside another attribute and cannot be compared")),
+        _ if !attribute.inner().is_empty() => Err(format!(
+            "{name} lies inside another attribute and cannot be compared"
+        )),
         Carrier::Standard { kind } => Ok((0, kind.into())),
         Carrier::Vendor { vendor, kind, .. } => Ok((vendor, kind)),
         Carrier::Internal => internal::number(name)
             .map(|number| (0, number))
             .ok_or_else(|| format!("no request has {name}, so it cannot be compared")),
-        Carrier::Extended { .. } | Carrier::ExtendedVendor { .. } => {
-            Err(format!("{name} is an extended attribute and cannot be compared"))
-        }
+        Carrier::Extended { .. } | Carrier::ExtendedVendor { .. } => Err(format!(
+            "{name} is an extended attribute and cannot be compared"
+        )),
     }
 }
 
@@ -361,7 +409,9 @@ fn number_of(kind: DataType, octets: &[u8]) -> Option<i128> {
     Some(match (kind, octets.len()) {
         (DataType::Byte | DataType::Bool, 1) => i128::from(*octets.first()?),
         (DataType::Short, 2) => u16::from_be_bytes(octets.try_into().ok()?).into(),
-        (DataType::Integer | DataType::Date, 4) => u32::from_be_bytes(octets.try_into().ok()?).into(),
+        (DataType::Integer | DataType::Date, 4) => {
+            u32::from_be_bytes(octets.try_into().ok()?).into()
+        }
         (DataType::Signed, 4) => i32::from_be_bytes(octets.try_into().ok()?).into(),
         (DataType::Integer64, 8) => u64::from_be_bytes(octets.try_into().ok()?).into(),
         _ => return None,
@@ -369,7 +419,10 @@ fn number_of(kind: DataType, octets: &[u8]) -> Option<i128> {
 }
 
 fn trim_nul(octets: &[u8]) -> &[u8] {
-    let end = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+    let end = octets
+        .iter()
+        .rposition(|octet| *octet != 0)
+        .map_or(0, |last| last + 1);
     octets.get(..end).unwrap_or(octets)
 }
 
@@ -438,19 +491,27 @@ impl<'r> Controls<'r> {
 
     /// The first of a name.
     pub fn get(&self, name: &str) -> Option<&'r Check> {
-        self.set.iter().copied().find(|check| check.name.eq_ignore_ascii_case(name))
+        self.set
+            .iter()
+            .copied()
+            .find(|check| check.name.eq_ignore_ascii_case(name))
     }
 
     /// All of a name.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'r Check> {
-        self.set.iter().copied().filter(move |check| check.name.eq_ignore_ascii_case(name))
+        self.set
+            .iter()
+            .copied()
+            .filter(move |check| check.name.eq_ignore_ascii_case(name))
     }
 
     /// A number; `None` where it is not set or negative.
     pub fn number(&self, name: &str) -> Option<u64> {
         let check = self.get(name)?;
         match &check.test {
-            Test::Control { octets, .. } => number_of(check.kind, octets).and_then(|number| u64::try_from(number).ok()),
+            Test::Control { octets, .. } => {
+                number_of(check.kind, octets).and_then(|number| u64::try_from(number).ok())
+            }
             _ => None,
         }
     }
@@ -465,7 +526,9 @@ impl<'r> Controls<'r> {
 
     /// A moment.
     pub fn time(&self, name: &str) -> Option<Time> {
-        let check = self.get(name).filter(|check| check.kind == DataType::Date)?;
+        let check = self
+            .get(name)
+            .filter(|check| check.kind == DataType::Date)?;
         match &check.test {
             Test::Control { octets, .. } => number_of(check.kind, octets)
                 .and_then(|seconds| i64::try_from(seconds).ok())

@@ -59,7 +59,11 @@ impl LoginHours {
             for day in (0..7u16).filter(|day| days & (1 << day) != 0) {
                 let begins = day * DAY + start;
                 // A range that ends where it begins is a whole day.
-                let length = if end > start { end - start } else { DAY - start + end };
+                let length = if end > start {
+                    end - start
+                } else {
+                    DAY - start + end
+                };
                 if begins + length > WEEK {
                     ranges.push((begins, WEEK));
                     ranges.push((0, begins + length - WEEK));
@@ -122,7 +126,9 @@ fn read_days(part: &str) -> Result<(u8, &str), String> {
         }
     }
     if days == 0 {
-        return Err(format!("'{part}' names no day; write Su Mo Tu We Th Fr Sa, Wk or Al"));
+        return Err(format!(
+            "'{part}' names no day; write Su Mo Tu We Th Fr Sa, Wk or Al"
+        ));
     }
     Ok((days, rest))
 }
@@ -130,7 +136,8 @@ fn read_days(part: &str) -> Result<(u8, &str), String> {
 fn read_day(text: &str) -> Option<(u8, &str)> {
     DAYS.iter().find_map(|(name, bits)| {
         let head = text.get(..name.len())?;
-        head.eq_ignore_ascii_case(name).then(|| (*bits, &text[name.len()..]))
+        head.eq_ignore_ascii_case(name)
+            .then(|| (*bits, &text[name.len()..]))
     })
 }
 
@@ -142,13 +149,27 @@ fn read_hours(part: &str, hours: &str) -> Result<(u16, u16), String> {
     let (start, end) = hours.split_once('-').ok_or_else(wrong)?;
     let minute = |text: &str| -> Option<u16> {
         let (hour, minute) = text.trim().split_at_checked(2)?;
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
-        let (hour, minute): (u16, u16) = (digits(hour)?, digits(minute.strip_prefix(':').unwrap_or(minute))?);
+        let digits = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| text.parse().ok())?
+        };
+        let (hour, minute): (u16, u16) = (
+            digits(hour)?,
+            digits(minute.strip_prefix(':').unwrap_or(minute))?,
+        );
         (minute < 60 && hour * 60 + minute <= DAY).then_some(hour * 60 + minute)
     };
-    let (start, end) = (minute(start).ok_or_else(wrong)?, minute(end).ok_or_else(wrong)?);
+    let (start, end) = (
+        minute(start).ok_or_else(wrong)?,
+        minute(end).ok_or_else(wrong)?,
+    );
     // 2400 is the end of a day, never its beginning.
-    if start == DAY { Err(wrong()) } else { Ok((start, end)) }
+    if start == DAY {
+        Err(wrong())
+    } else {
+        Ok((start, end))
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +186,11 @@ mod tests {
     fn hours_are_allowed_to_the_minute() {
         fn check(text: &str, day: u32, hour: u32, minute: u32, expect: Allowed) {
             let hours = LoginHours::parse(text).unwrap();
-            assert_eq!(hours.at(day, hour * 3600 + minute * 60), expect, "{text} {day} {hour}:{minute}");
+            assert_eq!(
+                hours.at(day, hour * 3600 + minute * 60),
+                expect,
+                "{text} {day} {hour}:{minute}"
+            );
         }
         let minutes = |minutes: u32| Allowed::ForSeconds(minutes * 60);
         check("Wk0900-1700", MO, 8, 59, Allowed::No);
@@ -211,7 +236,10 @@ mod tests {
             ("M\u{f6}0900-1700", "names no day"),
         ] {
             let read = LoginHours::parse(text);
-            assert!(matches!(&read, Err(reason) if reason.contains(part)), "{text}: {read:?}");
+            assert!(
+                matches!(&read, Err(reason) if reason.contains(part)),
+                "{text}: {read:?}"
+            );
         }
     }
 }

@@ -44,7 +44,13 @@ impl Row {
     /// # Errors
     /// A sentence: the attribute is unknown (with the nearest name), the op does not belong on that side, or the value
     /// is not one of the attribute's.
-    pub fn new(dictionary: &Dictionary, side: Side, attribute: &str, op: Op, value: &str) -> Result<Self, String> {
+    pub fn new(
+        dictionary: &Dictionary,
+        side: Side,
+        attribute: &str,
+        op: Op,
+        value: &str,
+    ) -> Result<Self, String> {
         let target = Target::find(dictionary, attribute)?;
         parse::validate(&target, side, op, value)?;
         Ok(Self {
@@ -87,14 +93,24 @@ impl Row {
 
     /// The value's text for people: dots where it is a secret.
     pub fn shown_value(&self) -> &str {
-        if self.is_hidden { "(hidden)" } else { &self.value }
+        if self.is_hidden {
+            "(hidden)"
+        } else {
+            &self.value
+        }
     }
 }
 
 /// `Attribute op value`, as it is read back.
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.attribute, self.op, parse::quoted(self.op, self.shown_value()))
+        write!(
+            f,
+            "{} {} {}",
+            self.attribute,
+            self.op,
+            parse::quoted(self.op, self.shown_value())
+        )
     }
 }
 
@@ -155,14 +171,18 @@ impl Rows {
             known.attribute == row.attribute
                 && match row.op {
                     Op::Set | Op::Assign => matches!(known.op, Op::Set | Op::Assign),
-                    Op::Append | Op::Prepend | Op::Remove => known.op == row.op && known.value == row.value,
+                    Op::Append | Op::Prepend | Op::Remove => {
+                        known.op == row.op && known.value == row.value
+                    }
                     comparison => known.op == comparison,
                 }
         };
         let place = rows.iter().position(is_same);
         match place {
             Some(at) => rows[at] = row,
-            None if rows.len() >= MAX_ROWS => return Err(format!("there are {MAX_ROWS} {side} rows already")),
+            None if rows.len() >= MAX_ROWS => {
+                return Err(format!("there are {MAX_ROWS} {side} rows already"));
+            }
             None => rows.push(row),
         }
         Ok(())
@@ -234,7 +254,8 @@ impl<'d> Compiler<'d> {
                 Ok((attribute, _)) if parse::is_fall_through(&attribute) => {
                     falls_through = parse::is_yes(&attribute, &row.value);
                 }
-                Ok((attribute, tag)) => match ReplyRow::compile(attribute, tag, row.op, &row.value) {
+                Ok((attribute, tag)) => match ReplyRow::compile(attribute, tag, row.op, &row.value)
+                {
                     Ok(reply) => replies.push(reply),
                     Err(reason) => faults.push(format!("reply '{row}': {reason}")),
                 },
@@ -308,11 +329,27 @@ mod tests {
     fn an_owner_has_a_limit_of_rows() {
         let mut rows = Rows::default();
         for number in 0..MAX_ROWS {
-            let row = Row::new(Dictionary::builtin(), Side::Reply, "Cisco-AVPair", Op::Append, &number.to_string());
+            let row = Row::new(
+                Dictionary::builtin(),
+                Side::Reply,
+                "Cisco-AVPair",
+                Op::Append,
+                &number.to_string(),
+            );
             assert_eq!(rows.put(Side::Reply, row.unwrap()), Ok(()));
         }
-        let row = Row::new(Dictionary::builtin(), Side::Reply, "Idle-Timeout", Op::Assign, "1").unwrap();
-        assert!(rows.put(Side::Reply, row).is_err_and(|reason| reason.contains("128 reply rows")));
+        let row = Row::new(
+            Dictionary::builtin(),
+            Side::Reply,
+            "Idle-Timeout",
+            Op::Assign,
+            "1",
+        )
+        .unwrap();
+        assert!(
+            rows.put(Side::Reply, row)
+                .is_err_and(|reason| reason.contains("128 reply rows"))
+        );
     }
 
     #[test]
@@ -340,15 +377,26 @@ mod tests {
                 std::iter::empty()
             }
         }
-        assert!(matches!(matches(&set.checks, &Nothing), CheckOutcome::Fails(_)));
+        assert!(matches!(
+            matches(&set.checks, &Nothing),
+            CheckOutcome::Fails(_)
+        ));
     }
 
     #[test]
     fn fall_through_is_a_flag_and_not_an_attribute() {
-        for (text, expect) in [("Fall-Through = Yes", true), ("Fall-Through := No", false), ("Fall-Through = 1", true)] {
+        for (text, expect) in [
+            ("Fall-Through = Yes", true),
+            ("Fall-Through := No", false),
+            ("Fall-Through = 1", true),
+        ] {
             let (set, faults) = Compiler::new(Dictionary::builtin()).compile(&rows(text));
             assert!(faults.is_empty(), "{faults:?}");
-            assert_eq!((set.falls_through, set.replies.len()), (expect, 0), "{text}");
+            assert_eq!(
+                (set.falls_through, set.replies.len()),
+                (expect, 0),
+                "{text}"
+            );
         }
     }
 }

@@ -106,10 +106,13 @@ impl Op {
     /// A sentence that lists them all.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        Op::ALL.into_iter().find(|op| op.text() == text).ok_or_else(|| {
-            let all: Vec<&str> = Op::ALL.iter().map(|op| op.text()).collect();
-            format!("'{text}' is not an operator; there are {}", all.join(" "))
-        })
+        Op::ALL
+            .into_iter()
+            .find(|op| op.text() == text)
+            .ok_or_else(|| {
+                let all: Vec<&str> = Op::ALL.iter().map(|op| op.text()).collect();
+                format!("'{text}' is not an operator; there are {}", all.join(" "))
+            })
     }
 
     /// The operator at the beginning of a text, and what follows.
@@ -121,12 +124,18 @@ impl Op {
 
     /// Whether it compares with the request (and sets nothing).
     pub fn is_comparison(self) -> bool {
-        !matches!(self, Op::Set | Op::Assign | Op::Append | Op::Prepend | Op::Remove)
+        !matches!(
+            self,
+            Op::Set | Op::Assign | Op::Append | Op::Prepend | Op::Remove
+        )
     }
 
     /// Whether it puts in order: for numbers only.
     pub fn is_ordering(self) -> bool {
-        matches!(self, Op::Greater | Op::GreaterEqual | Op::Less | Op::LessEqual)
+        matches!(
+            self,
+            Op::Greater | Op::GreaterEqual | Op::Less | Op::LessEqual
+        )
     }
 
     /// Whether it only asks if the attribute is there; the value does not matter.

@@ -20,7 +20,9 @@ const OWN_ATTRIBUTES: [u8; 6] = [2, 3, 24, 33, 79, 80];
 /// Where a password would lie as a check in FreeRADIUS: here it belongs to the person, sealed or hashed.
 fn is_password(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.ends_with("-password") && !name.starts_with("tunnel-") || name == "password" || name == "password-with-header"
+    name.ends_with("-password") && !name.starts_with("tunnel-")
+        || name == "password"
+        || name == "password-with-header"
 }
 
 /// An attribute of a row, and its tag.
@@ -35,14 +37,22 @@ impl<'d> Target<'d> {
         let (name, tag) = match text.split_once(':') {
             Some((name, tag)) => {
                 let tag = tag.parse::<u8>().ok().filter(|tag| (1..=31).contains(tag));
-                (name, Some(tag.ok_or_else(|| format!("the tag of '{text}' is not 1 to 31"))?))
+                (
+                    name,
+                    Some(tag.ok_or_else(|| format!("the tag of '{text}' is not 1 to 31"))?),
+                )
             }
             None => (text, None),
         };
-        let attribute = dictionary.attribute(name).ok_or_else(|| match dictionary.nearest_name(name) {
-            Some(near) => format!("there is no attribute '{name}'; did you mean '{near}'?"),
-            None => format!("there is no attribute '{name}'; add its dictionary if it is a vendor's"),
-        })?;
+        let attribute =
+            dictionary
+                .attribute(name)
+                .ok_or_else(|| match dictionary.nearest_name(name) {
+                    Some(near) => format!("there is no attribute '{name}'; did you mean '{near}'?"),
+                    None => format!(
+                        "there is no attribute '{name}'; add its dictionary if it is a vendor's"
+                    ),
+                })?;
         if tag.is_some() && !attribute.flags().tagged {
             return Err(format!("{} takes no tag", attribute.name()));
         }
@@ -79,16 +89,26 @@ pub(super) fn validate(target: &Target<'_>, side: Side, op: Op, value: &str) -> 
     let attribute = target.attribute;
     let name = attribute.name();
     if value.len() > MAX_VALUE_OCTETS {
-        return Err(format!("the value of {name} has more than {MAX_VALUE_OCTETS} octets"));
+        return Err(format!(
+            "the value of {name} has more than {MAX_VALUE_OCTETS} octets"
+        ));
     }
     if value.contains('\0') {
-        return Err(format!("the value of {name} has a zero octet; write octets as 0x and hex digits"));
+        return Err(format!(
+            "the value of {name} has a zero octet; write octets as 0x and hex digits"
+        ));
     }
-    if !op.is_pattern() && (value.contains("%{") || (value.starts_with('`') && value.ends_with('`'))) {
-        return Err(format!("the value of {name} is an expansion; only fixed values are known here"));
+    if !op.is_pattern()
+        && (value.contains("%{") || (value.starts_with('`') && value.ends_with('`')))
+    {
+        return Err(format!(
+            "the value of {name} is an expansion; only fixed values are known here"
+        ));
     }
     if is_password(name) {
-        return Err(format!("{name} is no rule: set the person's password instead"));
+        return Err(format!(
+            "{name} is no rule: set the person's password instead"
+        ));
     }
     match side {
         Side::Check => {
@@ -102,13 +122,20 @@ pub(super) fn validate(target: &Target<'_>, side: Side, op: Op, value: &str) -> 
         }
         Side::Reply => {
             if op.is_comparison() {
-                return Err(format!("{op} compares, which a reply cannot; use := = += ^= or -="));
+                return Err(format!(
+                    "{op} compares, which a reply cannot; use := = += ^= or -="
+                ));
             }
             if is_fall_through(attribute) {
-                return attribute.encode_value(value).map(|_| ()).map_err(|e| e.to_string());
+                return attribute
+                    .encode_value(value)
+                    .map(|_| ())
+                    .map_err(|e| e.to_string());
             }
             if !attribute.is_on_wire() {
-                return Err(format!("{name} is never sent to a NAS; as a check it may be known"));
+                return Err(format!(
+                    "{name} is never sent to a NAS; as a check it may be known"
+                ));
             }
             if let Carrier::Standard { kind } = attribute.carrier()
                 && OWN_ATTRIBUTES.contains(&kind)
@@ -133,7 +160,11 @@ fn natural_side(attribute: &Attribute, op: Op) -> Side {
 ///
 /// # Errors
 /// One sentence with the reason.
-pub fn parse_line(dictionary: &Dictionary, line: &str, side: Option<Side>) -> Result<(Side, Row), String> {
+pub fn parse_line(
+    dictionary: &Dictionary,
+    line: &str,
+    side: Option<Side>,
+) -> Result<(Side, Row), String> {
     let line = line.trim();
     let end = line
         .char_indices()
@@ -142,7 +173,11 @@ pub fn parse_line(dictionary: &Dictionary, line: &str, side: Option<Side>) -> Re
     let (name, rest) = line.split_at(end);
     let (op, value) = Op::split(rest.trim_start())
         .ok_or_else(|| format!("'{line}' has no operator; write Attribute := value"))?;
-    let value = if op.is_presence() { "ANY".to_owned() } else { unquoted(value.trim())? };
+    let value = if op.is_presence() {
+        "ANY".to_owned()
+    } else {
+        unquoted(value.trim())?
+    };
     if value.is_empty() {
         return Err(format!("'{line}' has no value"));
     }
@@ -157,7 +192,11 @@ pub fn parse_line(dictionary: &Dictionary, line: &str, side: Option<Side>) -> Re
 ///
 /// # Errors
 /// The first that is wrong, with its number where there are several; more than [`MAX_ROWS`].
-pub fn parse_lines(dictionary: &Dictionary, text: &str, side: Option<Side>) -> Result<Vec<(Side, Row)>, String> {
+pub fn parse_lines(
+    dictionary: &Dictionary,
+    text: &str,
+    side: Option<Side>,
+) -> Result<Vec<(Side, Row)>, String> {
     let several = text.trim().contains('\n');
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -168,7 +207,13 @@ pub fn parse_lines(dictionary: &Dictionary, text: &str, side: Option<Side>) -> R
             return Err(format!("line {}: more than {MAX_ROWS} rows", index + 1));
         }
         let row = parse_line(dictionary, line, side);
-        rows.push(row.map_err(|reason| if several { format!("line {}: {reason}", index + 1) } else { reason })?);
+        rows.push(row.map_err(|reason| {
+            if several {
+                format!("line {}: {reason}", index + 1)
+            } else {
+                reason
+            }
+        })?);
     }
     Ok(rows)
 }
@@ -176,7 +221,9 @@ pub fn parse_lines(dictionary: &Dictionary, text: &str, side: Option<Side>) -> R
 fn unquoted(text: &str) -> Result<String, String> {
     let unclosed = || format!("{text} has no closing quote, or text after it");
     if let Some(rest) = text.strip_prefix('\'') {
-        let inner = rest.strip_suffix('\'').filter(|inner| !inner.contains('\''));
+        let inner = rest
+            .strip_suffix('\'')
+            .filter(|inner| !inner.contains('\''));
         return inner.map(str::to_owned).ok_or_else(unclosed);
     }
     let Some(rest) = text.strip_prefix('"') else {
@@ -187,7 +234,11 @@ fn unquoted(text: &str) -> Result<String, String> {
     while let Some(character) = characters.next() {
         match character {
             '"' => {
-                return if characters.as_str().is_empty() { Ok(value) } else { Err(unclosed()) };
+                return if characters.as_str().is_empty() {
+                    Ok(value)
+                } else {
+                    Err(unclosed())
+                };
             }
             '\\' => match characters.next() {
                 Some('n') => value.push('\n'),
@@ -240,9 +291,16 @@ mod tests {
         let dictionary = Dictionary::builtin();
         match (parse_line(dictionary, line, None), expect) {
             (Ok((side, row)), Ok((expected, shown))) => {
-                assert_eq!((side, row.to_string().as_str()), (expected, shown), "{line}");
+                assert_eq!(
+                    (side, row.to_string().as_str()),
+                    (expected, shown),
+                    "{line}"
+                );
                 let again = parse_line(dictionary, &row.to_string(), Some(side));
-                assert!(row.is_hidden() || again == Ok((side, row)), "{line}: {again:?}");
+                assert!(
+                    row.is_hidden() || again == Ok((side, row)),
+                    "{line}: {again:?}"
+                );
             }
             (Err(reason), Err(part)) => assert!(reason.contains(part), "{line}: {reason}"),
             (got, _) => panic!("{line}: {got:?}"),
@@ -251,26 +309,89 @@ mod tests {
 
     #[test]
     fn a_line_is_a_row_on_the_side_it_belongs_to() {
-        check("Session-Timeout := 3600", Ok((Side::Reply, "Session-Timeout := 3600")));
-        check("session-timeout:=3600", Ok((Side::Reply, "Session-Timeout := 3600")));
-        check("  Session-Timeout   =   3600  ", Ok((Side::Reply, "Session-Timeout = 3600")));
-        check("Cisco-AVPair += \"ip:inacl#1=permit ip any any\"", Ok((Side::Reply, "Cisco-AVPair += \"ip:inacl#1=permit ip any any\"")));
-        check("Reply-Message += 'say \"hi\"'", Ok((Side::Reply, "Reply-Message += \"say \\\"hi\\\"\"")));
-        check("Reply-Message ^= \"a\\nb\\\\c\\d\"", Ok((Side::Reply, "Reply-Message ^= \"a\\nb\\\\c\\\\d\"")));
-        check("Tunnel-Type:1 := VLAN", Ok((Side::Reply, "Tunnel-Type:1 := VLAN")));
-        check("Tunnel-Password:1 := x", Ok((Side::Reply, "Tunnel-Password:1 := (hidden)")));
-        check("Framed-IP-Address := 10.0.0.7", Ok((Side::Reply, "Framed-IP-Address := 10.0.0.7")));
-        check("Fall-Through = Yes", Ok((Side::Reply, "Fall-Through = Yes")));
-        check("Mikrotik-Rate-Limit -= 1M/1M", Ok((Side::Reply, "Mikrotik-Rate-Limit -= 1M/1M")));
-        check("Max-Daily-Session := 10800", Ok((Side::Check, "Max-Daily-Session := 10800")));
-        check("Max-Daily-Session-Traffic := 3000000000", Ok((Side::Check, "Max-Daily-Session-Traffic := 3000000000")));
-        check("Simultaneous-Use == 1", Ok((Side::Check, "Simultaneous-Use == 1")));
-        check("Auth-Type := Reject", Ok((Side::Check, "Auth-Type := Reject")));
-        check("Login-Time := Wk0900-1700,Sa", Ok((Side::Check, "Login-Time := Wk0900-1700,Sa")));
-        check("NAS-IP-Address == 10.0.0.1", Ok((Side::Check, "NAS-IP-Address == 10.0.0.1")));
-        check("Huntgroup-Name == hall", Ok((Side::Check, "Huntgroup-Name == hall")));
-        check("Called-Station-Id=~\":Guest\\.*$\"", Ok((Side::Check, "Called-Station-Id =~ :Guest\\.*$")));
-        check("Framed-Protocol !* whatever", Ok((Side::Check, "Framed-Protocol !* ANY")));
+        check(
+            "Session-Timeout := 3600",
+            Ok((Side::Reply, "Session-Timeout := 3600")),
+        );
+        check(
+            "session-timeout:=3600",
+            Ok((Side::Reply, "Session-Timeout := 3600")),
+        );
+        check(
+            "  Session-Timeout   =   3600  ",
+            Ok((Side::Reply, "Session-Timeout = 3600")),
+        );
+        check(
+            "Cisco-AVPair += \"ip:inacl#1=permit ip any any\"",
+            Ok((
+                Side::Reply,
+                "Cisco-AVPair += \"ip:inacl#1=permit ip any any\"",
+            )),
+        );
+        check(
+            "Reply-Message += 'say \"hi\"'",
+            Ok((Side::Reply, "Reply-Message += \"say \\\"hi\\\"\"")),
+        );
+        check(
+            "Reply-Message ^= \"a\\nb\\\\c\\d\"",
+            Ok((Side::Reply, "Reply-Message ^= \"a\\nb\\\\c\\\\d\"")),
+        );
+        check(
+            "Tunnel-Type:1 := VLAN",
+            Ok((Side::Reply, "Tunnel-Type:1 := VLAN")),
+        );
+        check(
+            "Tunnel-Password:1 := x",
+            Ok((Side::Reply, "Tunnel-Password:1 := (hidden)")),
+        );
+        check(
+            "Framed-IP-Address := 10.0.0.7",
+            Ok((Side::Reply, "Framed-IP-Address := 10.0.0.7")),
+        );
+        check(
+            "Fall-Through = Yes",
+            Ok((Side::Reply, "Fall-Through = Yes")),
+        );
+        check(
+            "Mikrotik-Rate-Limit -= 1M/1M",
+            Ok((Side::Reply, "Mikrotik-Rate-Limit -= 1M/1M")),
+        );
+        check(
+            "Max-Daily-Session := 10800",
+            Ok((Side::Check, "Max-Daily-Session := 10800")),
+        );
+        check(
+            "Max-Daily-Session-Traffic := 3000000000",
+            Ok((Side::Check, "Max-Daily-Session-Traffic := 3000000000")),
+        );
+        check(
+            "Simultaneous-Use == 1",
+            Ok((Side::Check, "Simultaneous-Use == 1")),
+        );
+        check(
+            "Auth-Type := Reject",
+            Ok((Side::Check, "Auth-Type := Reject")),
+        );
+        check(
+            "Login-Time := Wk0900-1700,Sa",
+            Ok((Side::Check, "Login-Time := Wk0900-1700,Sa")),
+        );
+        check(
+            "NAS-IP-Address == 10.0.0.1",
+            Ok((Side::Check, "NAS-IP-Address == 10.0.0.1")),
+        );
+        check(
+            "Huntgroup-Name == hall",
+            Ok((Side::Check, "Huntgroup-Name == hall")),
+        );
+        check(
+            "Called-Station-Id=~\":Guest\\.*$\"",
+            Ok((Side::Check, "Called-Station-Id =~ :Guest\\.*$")),
+        );
+        check(
+            "Framed-Protocol !* whatever",
+            Ok((Side::Check, "Framed-Protocol !* ANY")),
+        );
         check("NAS-Port > 5", Ok((Side::Check, "NAS-Port > 5")));
     }
 
@@ -302,7 +423,10 @@ mod tests {
         check("Auth-Type := Acept", Err("Acept"));
         let both = |line, side, part: &str| {
             let read = parse_line(Dictionary::builtin(), line, Some(side));
-            assert!(read.as_ref().is_err_and(|reason| reason.contains(part)), "{line}: {read:?}");
+            assert!(
+                read.as_ref().is_err_and(|reason| reason.contains(part)),
+                "{line}: {read:?}"
+            );
         };
         both("Session-Timeout == 1", Side::Reply, "compares");
         both("Max-Daily-Session := 1", Side::Reply, "never sent");
@@ -318,7 +442,13 @@ mod tests {
         let read = parse_lines(dictionary, text, None);
         assert!(read.is_err_and(|reason| reason.starts_with("line 4: ")));
         let many = "Class += x\n".repeat(MAX_ROWS + 1);
-        assert!(parse_lines(dictionary, &many, None).is_err_and(|reason| reason.contains("more than 128")));
-        assert_eq!(parse_lines(dictionary, "Class += x", Some(Side::Reply)).map(|rows| rows.len()), Ok(1));
+        assert!(
+            parse_lines(dictionary, &many, None)
+                .is_err_and(|reason| reason.contains("more than 128"))
+        );
+        assert_eq!(
+            parse_lines(dictionary, "Class += x", Some(Side::Reply)).map(|rows| rows.len()),
+            Ok(1)
+        );
     }
 }

@@ -19,15 +19,29 @@ pub struct ReplyRow {
 }
 
 impl ReplyRow {
-    pub(super) fn compile(attribute: Arc<Attribute>, tag: Option<u8>, op: Op, value: &str) -> Result<Self, String> {
+    pub(super) fn compile(
+        attribute: Arc<Attribute>,
+        tag: Option<u8>,
+        op: Op,
+        value: &str,
+    ) -> Result<Self, String> {
         let octets = Zeroizing::new(attribute.encode_value(value).map_err(|e| e.to_string())?);
         if octets.is_empty() {
             return Err(format!("{} has no value", attribute.name()));
         }
         let is_nested = !attribute.inner().is_empty();
         let hides = attribute.hide() != Hide::No;
-        if hides && (is_nested || !matches!(attribute.carrier(), Carrier::Standard { .. } | Carrier::Vendor { .. })) {
-            return Err(format!("{} would be hidden inside another attribute, which cannot be sent", attribute.name()));
+        if hides
+            && (is_nested
+                || !matches!(
+                    attribute.carrier(),
+                    Carrier::Standard { .. } | Carrier::Vendor { .. }
+                ))
+        {
+            return Err(format!(
+                "{} would be hidden inside another attribute, which cannot be sent",
+                attribute.name()
+            ));
         }
         // What can be written now can be written later.
         let mut scratch = Zeroizing::new(Vec::new());
@@ -115,7 +129,8 @@ impl ReplyItem {
             Source::Row(attribute) => attribute.name(),
             Source::Constant { name, .. } => name,
         };
-        self.tag.map_or_else(|| name.to_owned(), |tag| format!("{name}:{tag}"))
+        self.tag
+            .map_or_else(|| name.to_owned(), |tag| format!("{name}:{tag}"))
     }
 
     /// The tag, where there is one.
@@ -134,7 +149,11 @@ impl ReplyItem {
             .definition()
             .is_some_and(|attribute| attribute.data_type().is_number());
         match self.value.len() {
-            1 | 2 | 4 | 8 if is_number => Some(self.value.iter().fold(0, |number, octet| number << 8 | u64::from(*octet))),
+            1 | 2 | 4 | 8 if is_number => Some(
+                self.value
+                    .iter()
+                    .fold(0, |number, octet| number << 8 | u64::from(*octet)),
+            ),
             _ => None,
         }
     }
@@ -162,18 +181,28 @@ impl ReplyItem {
     fn definition(&self) -> Option<&Attribute> {
         match &self.source {
             Source::Row(attribute) => Some(attribute),
-            Source::Constant { vendor: 0, number, .. } => Dictionary::builtin().standard(*number),
-            Source::Constant { vendor, number, .. } => Dictionary::builtin().vendor_attribute(*vendor, *number),
+            Source::Constant {
+                vendor: 0, number, ..
+            } => Dictionary::builtin().standard(*number),
+            Source::Constant { vendor, number, .. } => {
+                Dictionary::builtin().vendor_attribute(*vendor, *number)
+            }
         }
     }
 
     /// Whether it is this attribute of this vendor (0 is none); never for one that lies inside another.
     pub fn is(&self, vendor: u32, number: u32) -> bool {
         match &self.source {
-            Source::Constant { vendor: v, number: n, .. } => (*v, *n) == (vendor, number),
+            Source::Constant {
+                vendor: v,
+                number: n,
+                ..
+            } => (*v, *n) == (vendor, number),
             Source::Row(attribute) if attribute.inner().is_empty() => match attribute.carrier() {
                 Carrier::Standard { kind } => (0, u32::from(kind)) == (vendor, number),
-                Carrier::Vendor { vendor: v, kind, .. } => (v, kind) == (vendor, number),
+                Carrier::Vendor {
+                    vendor: v, kind, ..
+                } => (v, kind) == (vendor, number),
                 _ => false,
             },
             Source::Row(_) => false,
@@ -194,7 +223,12 @@ impl ReplyItem {
 /// `Attribute = value`.
 impl fmt::Display for ReplyItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}", self.name(), super::parse::quoted(Op::Set, &self.shown_value()))
+        write!(
+            f,
+            "{} = {}",
+            self.name(),
+            super::parse::quoted(Op::Set, &self.shown_value())
+        )
     }
 }
 
@@ -300,12 +334,20 @@ impl ReplyList {
     pub fn render(&self, reply: &mut Reply) -> Result<(), RenderFault> {
         for item in &self.items {
             match &item.source {
-                Source::Constant { vendor, number, tagged, hide, payload, .. } => {
+                Source::Constant {
+                    vendor,
+                    number,
+                    tagged,
+                    hide,
+                    payload,
+                    ..
+                } => {
                     if *hide != Hide::No {
                         let tag = tagged.then(|| item.tag.unwrap_or(0));
                         reply.put_hidden(*vendor, *number, tag, *hide, &item.value);
                     } else if *vendor == 0 {
-                        put_standard(reply, *number, payload).map_err(|reason| item.fault(reason))?;
+                        put_standard(reply, *number, payload)
+                            .map_err(|reason| item.fault(reason))?;
                     } else if !payload.is_empty() {
                         reply.put_vendor(*vendor, *number, payload);
                     }
@@ -319,10 +361,22 @@ impl ReplyList {
                         reply.put_attributes(&octets);
                     }
                     (hide, Carrier::Standard { kind }) => {
-                        reply.put_hidden(0, kind.into(), item.hidden_tag(attribute), hide, &item.value);
+                        reply.put_hidden(
+                            0,
+                            kind.into(),
+                            item.hidden_tag(attribute),
+                            hide,
+                            &item.value,
+                        );
                     }
                     (hide, Carrier::Vendor { vendor, kind, .. }) => {
-                        reply.put_hidden(vendor, kind, item.hidden_tag(attribute), hide, &item.value);
+                        reply.put_hidden(
+                            vendor,
+                            kind,
+                            item.hidden_tag(attribute),
+                            hide,
+                            &item.value,
+                        );
                     }
                     _ => return Err(item.fault("it cannot be hidden there".to_owned())),
                 },
@@ -360,7 +414,10 @@ fn put_standard(reply: &mut Reply, number: u32, payload: &[u8]) -> Result<(), St
     if !(1..=255).contains(&number) {
         return Err(format!("there is no attribute {number} on the wire"));
     }
-    reply.put(Attr::<radius_wire::attr::Octets>::new("", 0, number), payload);
+    reply.put(
+        Attr::<radius_wire::attr::Octets>::new("", 0, number),
+        payload,
+    );
     Ok(())
 }
 
@@ -369,7 +426,9 @@ mod tests {
     use super::*;
     use crate::rule::{Compiler, Rows, RuleSet, Side, parse_lines};
     use radius_wire::attrs;
-    use radius_wire::{Code, MessageAuthenticatorRule, Packet, Question, Request, Rules, SealOptions, Secret};
+    use radius_wire::{
+        Code, MessageAuthenticatorRule, Packet, Question, Request, Rules, SealOptions, Secret,
+    };
 
     fn compile(text: &str) -> RuleSet {
         let mut rows = Rows::default();
@@ -397,24 +456,56 @@ mod tests {
             assert_eq!(shown(&list(rows)), expect, "{rows}");
         }
         check("Idle-Timeout = 1\nIdle-Timeout = 2", &["Idle-Timeout = 1"]);
-        check("Idle-Timeout := 1\nSession-Timeout := 5\nIdle-Timeout := 2", &["Idle-Timeout = 2", "Session-Timeout = 5"]);
-        check("Class += a\nClass += b\nClass := c\nClass += d", &["Class = 0x63", "Class = 0x64"]);
-        check("Cisco-AVPair += a\nCisco-AVPair ^= b\nCisco-AVPair += c", &["Cisco-AVPair = b", "Cisco-AVPair = a", "Cisco-AVPair = c"]);
-        check("Cisco-AVPair += a\nCisco-AVPair += b\nCisco-AVPair -= a\nCisco-AVPair -= z", &["Cisco-AVPair = b"]);
-        check("Tunnel-Type:1 := VLAN\nTunnel-Type:2 := VLAN\nTunnel-Type:1 := GRE", &["Tunnel-Type:1 = GRE", "Tunnel-Type:2 = VLAN"]);
-        check("Reply-Message := \"Good day\"", &["Reply-Message = \"Good day\""]);
+        check(
+            "Idle-Timeout := 1\nSession-Timeout := 5\nIdle-Timeout := 2",
+            &["Idle-Timeout = 2", "Session-Timeout = 5"],
+        );
+        check(
+            "Class += a\nClass += b\nClass := c\nClass += d",
+            &["Class = 0x63", "Class = 0x64"],
+        );
+        check(
+            "Cisco-AVPair += a\nCisco-AVPair ^= b\nCisco-AVPair += c",
+            &["Cisco-AVPair = b", "Cisco-AVPair = a", "Cisco-AVPair = c"],
+        );
+        check(
+            "Cisco-AVPair += a\nCisco-AVPair += b\nCisco-AVPair -= a\nCisco-AVPair -= z",
+            &["Cisco-AVPair = b"],
+        );
+        check(
+            "Tunnel-Type:1 := VLAN\nTunnel-Type:2 := VLAN\nTunnel-Type:1 := GRE",
+            &["Tunnel-Type:1 = GRE", "Tunnel-Type:2 = VLAN"],
+        );
+        check(
+            "Reply-Message := \"Good day\"",
+            &["Reply-Message = \"Good day\""],
+        );
     }
 
     #[test]
     fn a_number_is_found_lowered_and_removed() {
-        let mut list = list("Session-Timeout := 3600\nReply-Message := hi\nSession-Timeout += 1800");
+        let mut list =
+            list("Session-Timeout := 3600\nReply-Message := hi\nSession-Timeout += 1800");
         assert_eq!(list.least(0, 27), Some(1800));
         assert_eq!(list.find(0, 27).and_then(ReplyItem::number), Some(3600));
         list.replace(attrs::SESSION_TIMEOUT, 600);
         list.put(attrs::IDLE_TIMEOUT, 60);
-        assert_eq!(shown(&list), ["Session-Timeout = 600", "Reply-Message = hi", "Idle-Timeout = 60"]);
-        assert_eq!((list.least(0, 27), list.least(0, 18), list.least(0, 64)), (Some(600), None, None));
-        assert_eq!((list.remove(0, 27), list.remove(0, 27), list.len()), (1, 0, 2));
+        assert_eq!(
+            shown(&list),
+            [
+                "Session-Timeout = 600",
+                "Reply-Message = hi",
+                "Idle-Timeout = 60"
+            ]
+        );
+        assert_eq!(
+            (list.least(0, 27), list.least(0, 18), list.least(0, 64)),
+            (Some(600), None, None)
+        );
+        assert_eq!(
+            (list.remove(0, 27), list.remove(0, 27), list.len()),
+            (1, 0, 2)
+        );
         // a row replaces what a constant put, too
         list.apply(&compile("Idle-Timeout := 90").replies);
         assert_eq!(shown(&list), ["Reply-Message = hi", "Idle-Timeout = 90"]);
@@ -431,7 +522,8 @@ mod tests {
             refuse_unsigned_proxy_state: false,
             max_proxy_states: 1,
         };
-        let request = Request::verify(Packet::parse(asked.octets()).unwrap(), &secret, &rules).unwrap();
+        let request =
+            Request::verify(Packet::parse(asked.octets()).unwrap(), &secret, &rules).unwrap();
         let mut reply = Reply::new(Code::ACCESS_ACCEPT);
         list.render(&mut reply).unwrap();
         let options = SealOptions {
@@ -460,12 +552,21 @@ mod tests {
     #[test]
     fn a_hidden_value_is_hidden_on_the_wire_and_not_shown() {
         let mut list = list("Tunnel-Password:1 := wonderland");
-        list.put(attrs::microsoft::MS_MPPE_SEND_KEY, b"wonderland-wonderland-wonderland");
+        list.put(
+            attrs::microsoft::MS_MPPE_SEND_KEY,
+            b"wonderland-wonderland-wonderland",
+        );
         let octets = sealed(&list);
         assert_eq!(octets.first_chunk(), Some(&[69, 21, 1]));
         assert!(!octets.windows(10).any(|part| part == b"wonderland"));
         assert!(octets.iter().filter(|octet| **octet == 26).count() >= 1);
-        assert_eq!(shown(&list), ["Tunnel-Password:1 = (hidden)", "MS-MPPE-Send-Key = (hidden)"]);
+        assert_eq!(
+            shown(&list),
+            [
+                "Tunnel-Password:1 = (hidden)",
+                "MS-MPPE-Send-Key = (hidden)"
+            ]
+        );
         assert!(!format!("{list:?}").contains("wonderland"));
     }
 
@@ -474,6 +575,9 @@ mod tests {
         let mut list = ReplyList::new();
         list.put(attrs::REPLY_MESSAGE, "x".repeat(300).as_bytes());
         let octets = sealed(&list);
-        assert_eq!((octets.len(), octets[0], octets[1], octets[255]), (304, 18, 255, 18));
+        assert_eq!(
+            (octets.len(), octets[0], octets[1], octets[255]),
+            (304, 18, 255, 18)
+        );
     }
 }

@@ -39,15 +39,26 @@ impl Owner {
 macro_rules! between {
     ($table:literal, $owner:literal) => {
         concat!(
-            "SELECT id, ", $owner, " AS owner, position, attribute, op, value, is_sealed FROM ", $table,
-            " WHERE ", $owner, " >= $1 AND ", $owner, " <= $2 ORDER BY ", $owner, ", position"
+            "SELECT id, ",
+            $owner,
+            " AS owner, position, attribute, op, value, is_sealed FROM ",
+            $table,
+            " WHERE ",
+            $owner,
+            " >= $1 AND ",
+            $owner,
+            " <= $2 ORDER BY ",
+            $owner,
+            ", position"
         )
     };
 }
 macro_rules! insert {
     ($table:literal) => {
         concat!(
-            "INSERT INTO ", $table, " (id, organisation_id, membership_id, group_id, position, attribute, op, value, ",
+            "INSERT INTO ",
+            $table,
+            " (id, organisation_id, membership_id, group_id, position, attribute, op, value, ",
             "is_sealed, created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
         )
     };
@@ -108,7 +119,12 @@ fn open(kernel: &Kernel, side: Side, stored: &StoredRow) -> Result<Row, Error> {
     } else {
         stored.value.clone()
     };
-    Ok(Row::stored(stored.attribute.clone(), op, value, stored.is_sealed))
+    Ok(Row::stored(
+        stored.attribute.clone(),
+        op,
+        value,
+        stored.is_sealed,
+    ))
 }
 
 async fn read(
@@ -123,14 +139,21 @@ async fn read(
         let stored: Vec<StoredRow> = kernel.db.all(sql, kernel::values![first, last]).await?;
         for row in stored {
             let opened = open(kernel, side, &row)?;
-            rows.entry(row.owner).or_default().side_mut(side).push(opened);
+            rows.entry(row.owner)
+                .or_default()
+                .side_mut(side)
+                .push(opened);
         }
     }
     Ok(rows)
 }
 
 /// The rows of the groups whose ids lie between these, both included.
-pub(crate) async fn load_groups(kernel: &Kernel, first: GroupId, last: GroupId) -> Result<HashMap<Uuid, Rows>, Error> {
+pub(crate) async fn load_groups(
+    kernel: &Kernel,
+    first: GroupId,
+    last: GroupId,
+) -> Result<HashMap<Uuid, Rows>, Error> {
     read(kernel, CHECKS_OF_GROUPS, REPLIES_OF_GROUPS, first.0, last.0).await
 }
 
@@ -140,7 +163,14 @@ pub(crate) async fn load_memberships(
     first: MembershipId,
     last: MembershipId,
 ) -> Result<HashMap<Uuid, Rows>, Error> {
-    read(kernel, CHECKS_OF_MEMBERSHIPS, REPLIES_OF_MEMBERSHIPS, first.0, last.0).await
+    read(
+        kernel,
+        CHECKS_OF_MEMBERSHIPS,
+        REPLIES_OF_MEMBERSHIPS,
+        first.0,
+        last.0,
+    )
+    .await
 }
 
 /// The rows of one owner.
@@ -181,14 +211,20 @@ pub(crate) async fn replace(
     let mut is_changed = false;
     for side in [Side::Check, Side::Reply] {
         for (position, row) in (0i64..).zip(rows.side(side)) {
-            let known = stored.iter().position(|(known, _, opened)| *known == side && opened == row);
+            let known = stored
+                .iter()
+                .position(|(known, _, opened)| *known == side && opened == row);
             let at = match known {
                 Some(at) => {
                     let (_, known, _) = stored.swap_remove(at);
                     if known.position == position {
                         continue;
                     }
-                    let sql = if side == Side::Check { MOVE_CHECK } else { MOVE_REPLY };
+                    let sql = if side == Side::Check {
+                        MOVE_CHECK
+                    } else {
+                        MOVE_REPLY
+                    };
                     tx.run(sql, kernel::values![known.id, position]).await?;
                     known.id
                 }
@@ -199,7 +235,11 @@ pub(crate) async fn replace(
         }
     }
     for (side, gone, _) in stored {
-        let sql = if side == Side::Check { REMOVE_CHECK } else { REMOVE_REPLY };
+        let sql = if side == Side::Check {
+            REMOVE_CHECK
+        } else {
+            REMOVE_REPLY
+        };
         tx.run(sql, kernel::values![gone.id]).await?;
         end(tx, now, gone.id).await?;
         is_changed = true;
@@ -222,7 +262,9 @@ async fn add(
 ) -> Result<Uuid, Error> {
     let id = kernel.new_uuid();
     let value = if row.is_hidden() {
-        kernel.keys.seal(&*kernel.rng, place(side, id), row.value().as_bytes())
+        kernel
+            .keys
+            .seal(&*kernel.rng, place(side, id), row.value().as_bytes())
     } else {
         row.value().to_owned()
     };
@@ -239,7 +281,11 @@ async fn add(
         row.is_hidden(),
         kernel.now()
     ];
-    let sql = if side == Side::Check { INSERT_CHECK } else { INSERT_REPLY };
+    let sql = if side == Side::Check {
+        INSERT_CHECK
+    } else {
+        INSERT_REPLY
+    };
     tx.run(sql, values).await?;
     Ok(id)
 }

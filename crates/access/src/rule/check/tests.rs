@@ -50,7 +50,11 @@ fn comparisons_hold_or_fail() {
     fn check(row: &str, expect: bool) {
         let set = compile(row);
         let outcome = matches(&set.checks, &request());
-        assert_eq!(matches!(outcome, CheckOutcome::Matches), expect, "{row}: {outcome:?}");
+        assert_eq!(
+            matches!(outcome, CheckOutcome::Matches),
+            expect,
+            "{row}: {outcome:?}"
+        );
     }
     check("User-Name == bob", true);
     check("User-Name == Bob", false);
@@ -131,14 +135,29 @@ fn the_first_failing_check_is_named_and_says_what_was_wrong() {
         let set = compile(rows);
         match matches(&set.checks, &request()) {
             CheckOutcome::Fails(check) => {
-                assert_eq!((check.to_string().as_str(), check.refusal()), (shown, refusal));
+                assert_eq!(
+                    (check.to_string().as_str(), check.refusal()),
+                    (shown, refusal)
+                );
             }
             CheckOutcome::Matches => panic!("{rows}"),
         }
     }
-    check("User-Name == bob\nNAS-Port == 1\nNAS-Port == 2", "NAS-Port == 1", Refusal::WrongNas);
-    check("Calling-Station-Id == aabbccddee03", "Calling-Station-Id == aabbccddee03", Refusal::WrongDevice);
-    check("Called-Station-Id =~ \"Staff WiFi\"", "Called-Station-Id =~ \"Staff WiFi\"", Refusal::WrongNas);
+    check(
+        "User-Name == bob\nNAS-Port == 1\nNAS-Port == 2",
+        "NAS-Port == 1",
+        Refusal::WrongNas,
+    );
+    check(
+        "Calling-Station-Id == aabbccddee03",
+        "Calling-Station-Id == aabbccddee03",
+        Refusal::WrongDevice,
+    );
+    check(
+        "Called-Station-Id =~ \"Staff WiFi\"",
+        "Called-Station-Id =~ \"Staff WiFi\"",
+        Refusal::WrongNas,
+    );
     check("Class == three", "Class == three", Refusal::CheckFailed);
 }
 
@@ -148,9 +167,17 @@ fn a_packet_is_looked_up() {
     octets.extend([0; 16]);
     octets.extend(*b"\x01\x05bob\x04\x06\x0a\x00\x00\x01\x05\x06\x00\x00\x00\x07");
     let packet = Packet::parse(&octets).unwrap();
-    for (row, expect) in [("User-Name == bob", true), ("NAS-IP-Address == 10.0.0.1", true), ("NAS-Port == 8", false)] {
+    for (row, expect) in [
+        ("User-Name == bob", true),
+        ("NAS-IP-Address == 10.0.0.1", true),
+        ("NAS-Port == 8", false),
+    ] {
         let set = compile(row);
-        assert_eq!(matches!(matches(&set.checks, &packet), CheckOutcome::Matches), expect, "{row}");
+        assert_eq!(
+            matches!(matches(&set.checks, &packet), CheckOutcome::Matches),
+            expect,
+            "{row}"
+        );
     }
 }
 
@@ -166,12 +193,36 @@ fn controls_are_collected_by_their_operators() {
         assert_eq!(shown, expect, "{owners:?}");
     }
     let name = "Simultaneous-Use";
-    check(&["Simultaneous-Use = 1", "Simultaneous-Use = 2"], name, &["Simultaneous-Use = 1"]);
-    check(&["Simultaneous-Use := 1", "Simultaneous-Use := 2"], name, &["Simultaneous-Use := 2"]);
-    check(&["Simultaneous-Use := 1", "Simultaneous-Use += 2"], name, &["Simultaneous-Use := 1", "Simultaneous-Use += 2"]);
-    check(&["Simultaneous-Use := 1", "Simultaneous-Use ^= 2"], name, &["Simultaneous-Use ^= 2", "Simultaneous-Use := 1"]);
-    check(&["Simultaneous-Use := 1", "Simultaneous-Use -= 1"], name, &[]);
-    check(&["Simultaneous-Use := 1", "Simultaneous-Use -= 2"], name, &["Simultaneous-Use := 1"]);
+    check(
+        &["Simultaneous-Use = 1", "Simultaneous-Use = 2"],
+        name,
+        &["Simultaneous-Use = 1"],
+    );
+    check(
+        &["Simultaneous-Use := 1", "Simultaneous-Use := 2"],
+        name,
+        &["Simultaneous-Use := 2"],
+    );
+    check(
+        &["Simultaneous-Use := 1", "Simultaneous-Use += 2"],
+        name,
+        &["Simultaneous-Use := 1", "Simultaneous-Use += 2"],
+    );
+    check(
+        &["Simultaneous-Use := 1", "Simultaneous-Use ^= 2"],
+        name,
+        &["Simultaneous-Use ^= 2", "Simultaneous-Use := 1"],
+    );
+    check(
+        &["Simultaneous-Use := 1", "Simultaneous-Use -= 1"],
+        name,
+        &[],
+    );
+    check(
+        &["Simultaneous-Use := 1", "Simultaneous-Use -= 2"],
+        name,
+        &["Simultaneous-Use := 1"],
+    );
     check(&["Simultaneous-Use := 1", "NAS-Port == 7"], "NAS-Port", &[]);
 }
 
@@ -186,16 +237,25 @@ fn controls_are_read_by_their_types() {
     controls.apply(&set.checks);
     assert_eq!(controls.number(control::MAX_DAILY_SESSION), Some(10_800));
     assert_eq!(controls.number("max-daily-session"), Some(10_800));
-    assert_eq!(controls.number(control::MAX_DAILY_TRAFFIC), Some(3_000_000_000));
+    assert_eq!(
+        controls.number(control::MAX_DAILY_TRAFFIC),
+        Some(3_000_000_000)
+    );
     assert_eq!(controls.number(control::SESSION_TIMEOUT), Some(60));
     assert_eq!(controls.number(control::MAX_ALL_SESSION), None);
     assert_eq!(controls.number(control::LOGIN_TIME), None);
-    assert_eq!(controls.time(control::EXPIRATION).map(Time::to_rfc3339), Some("2027-01-31T12:00:00Z".into()));
+    assert_eq!(
+        controls.time(control::EXPIRATION).map(Time::to_rfc3339),
+        Some("2027-01-31T12:00:00Z".into())
+    );
     assert_eq!(controls.time(control::MAX_DAILY_SESSION), None);
     assert_eq!(controls.auth_type(), Some(AuthType::Reject));
     assert!(controls.login_hours().is_some());
     assert_eq!(controls.text(control::LOGIN_TIME), Some("Mo0900-1700"));
-    for (row, expect) in [("Auth-Type := Accept", AuthType::Accept), ("Auth-Type := PAP", AuthType::Other)] {
+    for (row, expect) in [
+        ("Auth-Type := Accept", AuthType::Accept),
+        ("Auth-Type := PAP", AuthType::Other),
+    ] {
         let set = compile(row);
         let mut controls = Controls::new();
         controls.apply(&set.checks);
@@ -207,9 +267,23 @@ fn controls_are_read_by_their_types() {
 fn every_known_name_is_in_the_dictionary() {
     let dictionary = Dictionary::builtin();
     for (name, number) in internal::KNOWN {
-        assert_eq!(dictionary.attribute(name).map(|a| (a.number(), a.is_on_wire())), Some((number, false)), "{name}");
+        assert_eq!(
+            dictionary
+                .attribute(name)
+                .map(|a| (a.number(), a.is_on_wire())),
+            Some((number, false)),
+            "{name}"
+        );
     }
-    for name in [control::AUTH_TYPE, control::LOGIN_TIME, control::MAX_ALL_TRAFFIC, control::MAX_WEEKLY_SESSION] {
-        assert!(dictionary.attribute(name).is_some_and(|a| !a.is_on_wire()), "{name}");
+    for name in [
+        control::AUTH_TYPE,
+        control::LOGIN_TIME,
+        control::MAX_ALL_TRAFFIC,
+        control::MAX_WEEKLY_SESSION,
+    ] {
+        assert!(
+            dictionary.attribute(name).is_some_and(|a| !a.is_on_wire()),
+            "{name}"
+        );
     }
 }

@@ -1,0 +1,172 @@
+//! A server that runs in this process: its doors and its jobs, started in order and stopped in order.
+
+use crate::failure::Failure;
+use crate::house::House;
+use crate::jobs::Jobs;
+use aaa_server::{Purpose, RadiusConfig, Server, ServerHealth, ServerParts};
+use mgmt_api::{Health, HttpConfig, HttpDoor};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often it is looked whether the register has loaded.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What the health page reads.
+struct Doors(ServerHealth);
+
+impl Health for Doors {
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    fn details(&self) -> serde_json::Value {
+        self.0.to_json()
+    }
+}
+
+/// A running server.
+pub struct Running {
+    server: Server,
+    http: Option<HttpDoor>,
+    jobs: Jobs,
+    house: House,
+}
+
+impl Running {
+    /// Starts the doors and the jobs.
+    ///
+    /// # Errors
+    /// The address that is in use, the journal that another process holds.
+    pub async fn start(house: House, radius: RadiusConfig, http: &HttpConfig) -> Result<Self, Failure> {
+        let server = Server::start(ServerParts {
+            kernel: house.kernel.clone(),
+            config: radius,
+            data: house.place.data.clone(),
+        })
+        .await
+        .map_err(Failure::failed)?;
+        let http = match http.listen.as_str() {
+            "" => None,
+            listen => match HttpDoor::open(listen, Arc::new(Doors(server.health()))).await {
+                Ok(door) => Some(door),
+                Err(e) => {
+                    server.stop().await;
+                    return Err(Failure::failed(e));
+                }
+            },
+        };
+        let jobs = Jobs::start(&house.kernel);
+        Ok(Self {
+            server,
+            http,
+            jobs,
+            house,
+        })
+    }
+
+    /// Waits until logins are decided.
+    pub async fn ready(&self) {
+        while !self.server.is_ready() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The installation it serves.
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// Counters by word.
+    pub fn health(&self) -> ServerHealth {
+        self.server.health()
+    }
+
+    /// Where it listens for one purpose.
+    pub fn addresses(&self, purpose: Purpose) -> Vec<SocketAddr> {
+        self.server
+            .listeners()
+            .iter()
+            .filter(|(_, known)| *known == purpose)
+            .map(|(address, _)| *address)
+            .collect()
+    }
+
+    /// Where the HTTP door is, if it is open.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|door| door.address)
+    }
+
+    /// Answers what is in work, writes what is durable into the database, and ends.
+    pub async fn stop(self) {
+        if let Some(http) = self.http {
+            http.close().await;
+        }
+        self.server.stop().await;
+        self.jobs.stop().await;
+        self.house.close().await;
+    }
+}
+
+/// The signals that a running server listens to.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    /// Waits for the one that ends the process; the others mean nothing to a server without a configuration.
+    pub async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+
+    /// Stops a server; whoever asks a second time does not want to wait.
+    ///
+    /// # Errors
+    /// It was cut short. What was acknowledged is in the journal.
+    pub async fn while_stopping(&mut self, running: Running) -> Result<(), Failure> {
+        tokio::select! {
+            () = running.stop() => Ok(()),
+            () = self.stop() => Err(Failure::failed("stopped at once; what was acknowledged lies in the journal and is applied at the next start")),
+        }
+    }
+}
+
+/// Addresses with a space between them.
+pub fn join(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    texts.join(" ")
+}
