@@ -145,9 +145,9 @@ fn word(fault: &Unverified, packet: &Packet<'_>, secret: &Secret) -> Dropped {
             }
         }
         Unverified::RepeatedMessageAuthenticator => Dropped::RepeatedMessageAuthenticator,
-        Unverified::MessageAuthenticatorLength { .. } => Dropped::MalformedMessageAuthenticator,
+        Unverified::MessageAuthenticatorLength => Dropped::MalformedMessageAuthenticator,
         Unverified::ProxyStateUnsigned => Dropped::ProxyStateUnsigned,
-        Unverified::TooManyProxyStates { .. } => Dropped::TooManyProxyStates,
+        Unverified::TooManyProxyStates => Dropped::TooManyProxyStates,
         Unverified::EapWithPassword => Dropped::EapWithPassword,
     }
 }

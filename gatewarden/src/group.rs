@@ -154,7 +154,8 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
         }
         GroupCommand::Default { name, org } => {
             let owner = owner_of(house, name, org.as_deref()).await?;
-            let group = group::set_default(kernel, &owner, name).await?;
+            let known = group::by_name(&kernel.db, &owner, name).await?;
+            let group = group::make_default(kernel, known.id).await?;
             output.line(format!("group '{}' is the default of '{}' now", group.name, owner.slug))?;
         }
         GroupCommand::List { org, json } => {
@@ -166,7 +167,8 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
         }
         GroupCommand::Rm { name, org } => {
             let owner = owner_of(house, name, org.as_deref()).await?;
-            let group = group::remove(kernel, &owner, name).await?;
+            let known = group::by_name(&kernel.db, &owner, name).await?;
+            let group = group::remove(kernel, known.id).await?;
             output.line(format!("group '{}' removed", group.name))?;
         }
     }

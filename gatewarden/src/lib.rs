@@ -1,43 +1,119 @@
-//! The command line as a library, so that tests can read its definitions.
-#![allow(missing_docs)]
+//! The one binary: commands over the rooms and doors below it, and a server that runs them.
+//!
+//! How to read it: [`args`] lists every command; a command is one module of the same name (`nas`, `user`, `decode`, …)
+//! with its options and its `run`. `place` and `settings` find configuration, data folder and database, `house` opens
+//! them; `running` is a server in this process, `jobs` what it does beside answering. `output` and `failure` are how
+//! commands speak. It is a library so that tests can read the definitions.
+//!
+//! Here lies no rule and no SQL: rooms decide and store, doors speak protocols, this crate asks them and prints what
+//! they say.
+
 pub mod args;
-mod asking;
 mod capture;
 mod completions;
 mod config;
 mod decode;
+mod demo;
+mod dev;
 mod dictionaries;
 mod encode;
+mod explain;
 mod failure;
+mod group;
+mod house;
+mod jobs;
 mod lines;
+mod log;
+mod migrate;
+mod nas;
+mod org;
 mod output;
 mod packet_text;
 mod password;
 mod ping;
 mod place;
+mod progress;
+mod running;
+mod sample;
+mod scratch;
+mod serve;
+mod session;
 mod settings;
+mod user;
+
+pub use settings::Settings;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
+use failure::Failure;
+use house::House;
+use place::PlaceArgs;
+use settings::LogConfig;
 use std::process::ExitCode;
+use tokio::runtime::{Builder, Runtime};
 
+/// The command line's definitions.
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Does what the process's arguments say.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let done = match &cli.command {
-        Command::Ping(args) => ping::run(args),
-        Command::Decode(args) => decode::run(args),
-        Command::Encode(args) => encode::run(args),
-        Command::Config(args) => config::run(args, &cli.places),
-        Command::Completions(args) => completions::completions(args),
-        Command::Man => completions::man(),
-    };
-    match done {
+    match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
-mod aaa_server { #[path = "/work/main/aaa-server/src/config.rs"] mod config; pub use config::RadiusConfig; }
+
+fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    let places = &cli.places;
+    match &cli.command {
+        Command::Ping(args) => ping::run(args),
+        Command::Decode(args) => decode::run(args),
+        Command::Encode(args) => encode::run(args),
+        Command::Config(args) => config::run(args, places),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man => completions::man(),
+        Command::Serve(args) => server_runtime()?.block_on(serve::run(args, places)),
+        Command::Dev(args) => server_runtime()?.block_on(dev::run(args, places)),
+        Command::Demo(args) => server_runtime()?.block_on(demo::run(args, places)),
+        Command::Migrate(_) => operate()?.block_on(migrate::run(places)),
+        Command::Org(args) => with_house(places, async |house| org::run(args, house).await),
+        Command::Nas(args) => with_house(places, async |house| nas::run(args, house).await),
+        Command::User(args) => with_house(places, async |house| user::run(args, house).await),
+        Command::Group(args) => with_house(places, async |house| group::run(args, house).await),
+        Command::Session(args) => with_house(places, async |house| session::run(args, house).await),
+        Command::Explain(args) => with_house(places, async |house| explain::run(args, house).await),
+    }
+}
+
+/// An operator's command: opens the installation, works, closes it.
+fn with_house(places: &PlaceArgs, work: impl AsyncFnOnce(&House) -> Result<(), Failure>) -> Result<(), Failure> {
+    operate()?.block_on(async {
+        let house = House::open(places).await?;
+        let done = work(&house).await;
+        house.close().await;
+        done
+    })
+}
+
+fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
+    builder
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("the system gives no threads: {e}")))
+}
+
+fn server_runtime() -> Result<Runtime, Failure> {
+    runtime(Builder::new_multi_thread())
+}
+
+/// One thread is enough for a command; what rooms have to warn of goes to standard error.
+fn operate() -> Result<Runtime, Failure> {
+    log::start(&LogConfig {
+        level: "warn".to_owned(),
+        ..LogConfig::default()
+    })?;
+    runtime(Builder::new_current_thread())
+}

@@ -1,7 +1,7 @@
 //! The configuration file: the sections of every crate that obeys one, read together.
 
 use crate::failure::Failure;
-use crate::aaa_server::RadiusConfig;
+use aaa_server::RadiusConfig;
 use kernel::config::{Document, annotate};
 use mgmt_api::HttpConfig;
 use std::path::Path;

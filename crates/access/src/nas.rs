@@ -1,8 +1,8 @@
 //! NASes: the devices that ask.
 //!
-//! This file is what a NAS is; `nas/examine.rs` says what it may be, `nas/store.rs` adds, changes, lists and loads them, `nas/secret.rs` is the rules of
-//! shared secrets and their change without an outage. Secrets lie sealed in the database and are opened only for the
-//! server that needs them: a listing must **never** carry one.
+//! This file is what a NAS is; `nas/examine.rs` says what it may be; `nas/store.rs` adds, changes, lists and loads them;
+//! `nas/secret.rs` is the rules of shared secrets and their change without an outage. Secrets lie sealed in the database
+//! and are opened only for the server that needs them: a listing must **never** carry one.
 
 mod examine;
 mod row;

@@ -8,12 +8,21 @@ pub mod batch;
 pub mod import;
 
 pub use batch::{Batch, BatchId, Status};
-pub use import::{Checked, ImportOptions, Outcome, Problem, Problems, Progress, Source, check, resume, run, take_back};
+pub use import::{
+    Checked, ImportOptions, Outcome, Problem, Problems, Progress, Source, check, resume, run,
+    take_back,
+};
 
 /// News: an import went on, came to its end or was taken back. Subject: the batch's id; detail: its status and rows.
 pub const BATCH_CHANGED: &str = "batch.changed";
 
 /// Every statement of this room, so that a test can prepare them all. The engines share them.
 pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
-    [batch::STATEMENTS, batch::passwords::STATEMENTS, import::STATEMENTS, import::TAKE_BACK_STATEMENTS].concat()
+    [
+        batch::STATEMENTS,
+        batch::passwords::STATEMENTS,
+        import::STATEMENTS,
+        import::TAKE_BACK_STATEMENTS,
+    ]
+    .concat()
 }

@@ -278,6 +278,7 @@ mod tests {
         let mut named = Known::bare(PersonRow {
             id: Uuid::nil(),
             is_active: true,
+            password_updated: None,
         });
         for (realm, value) in [
             (Some(isp.id.0), "first"),

@@ -221,7 +221,7 @@ pub fn annotate<S: Section>() -> String {
 
 fn comment(text: &mut String, doc: &str) {
     for line in doc.lines() {
-        text.push_str(&format!("# {}", line.trim()).trim_end().to_owned());
+        text.push_str(format!("# {}", line.trim()).trim_end());
         text.push('\n');
     }
 }

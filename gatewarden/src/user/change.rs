@@ -238,7 +238,7 @@ pub(super) async fn remove(who: &Who, house: &House) -> Result<(), Failure> {
 }
 
 /// A moment, or the end of a day where the organisation is.
-fn expiry(owner: &Organisation, text: &str) -> Result<Time, Failure> {
+pub(super) fn expiry(owner: &Organisation, text: &str) -> Result<Time, Failure> {
     let text = text.trim();
     let moment = Time::parse(text).map_err(|reason| Failure::usage(format!("--expires: {reason}")))?;
     if text.contains(['T', ':', ' ']) {

@@ -153,7 +153,7 @@ impl Register {
         decision: &Decision,
     ) -> Vec<NewLock> {
         let user = facts.member().map(|(_, member)| Key::User(member.id.0));
-        let device = question.mac.map(|mac| Key::Device(mac));
+        let device = question.mac.map(Key::Device);
         match decision {
             Decision::Accept(_) => {
                 let mut limiter = self.limiter();
@@ -190,7 +190,7 @@ impl Register {
     ) -> Option<LockFacts> {
         let limiter = self.limiter();
         [
-            question.mac.map(|mac| Key::Device(mac)),
+            question.mac.map(Key::Device),
             subject.membership().map(|id| Key::User(id.0)),
             Some(Key::Nas(nas.nas.id.0)),
         ]

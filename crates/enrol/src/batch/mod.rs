@@ -47,7 +47,12 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Status; 4] = [Status::Processing, Status::Completed, Status::Failed, Status::TakenBack];
+    pub const ALL: [Status; 4] = [
+        Status::Processing,
+        Status::Completed,
+        Status::Failed,
+        Status::TakenBack,
+    ];
 
     /// The word in the database and in JSON.
     pub fn word(self) -> &'static str {
@@ -188,8 +193,12 @@ fn number(count: u64) -> i64 {
 
 impl BatchRow {
     fn into_batch(self) -> Result<Batch, Error> {
-        let terms = serde_json::from_str(&self.options)
-            .map_err(|e| Error::Invalid(format!("batch {}: its options cannot be read: {e}", self.id)))?;
+        let terms = serde_json::from_str(&self.options).map_err(|e| {
+            Error::Invalid(format!(
+                "batch {}: its options cannot be read: {e}",
+                self.id
+            ))
+        })?;
         Ok(Batch {
             id: BatchId(self.id),
             organisation: OrganisationId(self.organisation_id),
@@ -213,7 +222,9 @@ impl BatchRow {
 /// # Errors
 /// [`Error::Engine`]; [`Error::Invalid`] for a row of another version.
 pub async fn by_id(db: &Db, scope: Scope, id: BatchId) -> Result<Option<Batch>, Error> {
-    let row: Option<BatchRow> = db.first(BY_ID, kernel::values![id, scope.parameter()]).await?;
+    let row: Option<BatchRow> = db
+        .first(BY_ID, kernel::values![id, scope.parameter()])
+        .await?;
     row.map(BatchRow::into_batch).transpose()
 }
 
@@ -221,8 +232,14 @@ pub async fn by_id(db: &Db, scope: Scope, id: BatchId) -> Result<Option<Batch>, 
 ///
 /// # Errors
 /// As [`by_id`].
-pub async fn by_name(db: &Db, organisation: OrganisationId, name: &str) -> Result<Option<Batch>, Error> {
-    let row: Option<BatchRow> = db.first(BY_NAME, kernel::values![organisation, name]).await?;
+pub async fn by_name(
+    db: &Db,
+    organisation: OrganisationId,
+    name: &str,
+) -> Result<Option<Batch>, Error> {
+    let row: Option<BatchRow> = db
+        .first(BY_NAME, kernel::values![organisation, name])
+        .await?;
     row.map(BatchRow::into_batch).transpose()
 }
 
@@ -230,8 +247,14 @@ pub async fn by_name(db: &Db, organisation: OrganisationId, name: &str) -> Resul
 ///
 /// # Errors
 /// As [`by_id`].
-pub async fn unfinished(db: &Db, organisation: OrganisationId, digest: &str) -> Result<Option<Batch>, Error> {
-    let row: Option<BatchRow> = db.first(UNFINISHED, kernel::values![organisation, digest]).await?;
+pub async fn unfinished(
+    db: &Db,
+    organisation: OrganisationId,
+    digest: &str,
+) -> Result<Option<Batch>, Error> {
+    let row: Option<BatchRow> = db
+        .first(UNFINISHED, kernel::values![organisation, digest])
+        .await?;
     row.map(BatchRow::into_batch).transpose()
 }
 
@@ -240,7 +263,9 @@ pub async fn unfinished(db: &Db, organisation: OrganisationId, digest: &str) -> 
 /// # Errors
 /// As [`by_id`].
 pub async fn list(db: &Db, scope: Scope) -> Result<Vec<Batch>, Error> {
-    let rows: Vec<BatchRow> = db.all(LIST, kernel::values![scope.parameter(), MAX_LISTED]).await?;
+    let rows: Vec<BatchRow> = db
+        .all(LIST, kernel::values![scope.parameter(), MAX_LISTED])
+        .await?;
     rows.into_iter().map(BatchRow::into_batch).collect()
 }
 
@@ -250,13 +275,17 @@ pub async fn list(db: &Db, scope: Scope) -> Result<Vec<Batch>, Error> {
 /// [`Error::Engine`].
 pub async fn counts(db: &Db, id: BatchId) -> Result<Counts, Error> {
     let row: Option<CountsRow> = db.first(COUNTS, kernel::values![id]).await?;
-    Ok(row.map_or_else(Counts::default, |row| Counts { created: count(row.created), joined: count(row.joined) }))
+    Ok(row.map_or_else(Counts::default, |row| Counts {
+        created: count(row.created),
+        joined: count(row.joined),
+    }))
 }
 
 /// Begins a batch.
 pub(crate) async fn begin(kernel: &Kernel, batch: &Batch) -> Result<(), Error> {
     let mut tx = kernel.db.begin().await?;
-    let options = serde_json::to_string(&batch.terms).map_err(|e| Error::Invalid(format!("batch's options: {e}")))?;
+    let options = serde_json::to_string(&batch.terms)
+        .map_err(|e| Error::Invalid(format!("batch's options: {e}")))?;
     let values = kernel::values![
         batch.id,
         batch.organisation,
@@ -269,7 +298,9 @@ pub(crate) async fn begin(kernel: &Kernel, batch: &Batch) -> Result<(), Error> {
         batch.created
     ];
     match tx.run(INSERT, values).await {
-        Err(e) if e.is_duplicate() => return Err(Error::Conflict(format!("batch '{}' exists", batch.name))),
+        Err(e) if e.is_duplicate() => {
+            return Err(Error::Conflict(format!("batch '{}' exists", batch.name)));
+        }
         other => other?,
     };
     tell(&mut tx, kernel, batch).await?;
@@ -277,7 +308,12 @@ pub(crate) async fn begin(kernel: &Kernel, batch: &Batch) -> Result<(), Error> {
 }
 
 /// Moves a batch on from where `before` stands to where `after` does. Call it last in the transaction.
-pub(crate) async fn advance(tx: &mut Tx, kernel: &Kernel, before: u64, after: &Batch) -> Result<(), Error> {
+pub(crate) async fn advance(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    before: u64,
+    after: &Batch,
+) -> Result<(), Error> {
     let values = kernel::values![
         after.id,
         number(before),
@@ -297,7 +333,11 @@ pub(crate) async fn advance(tx: &mut Tx, kernel: &Kernel, before: u64, after: &B
 
 /// Sets a batch's status.
 pub(crate) async fn set_status(tx: &mut Tx, kernel: &Kernel, batch: &Batch) -> Result<(), Error> {
-    tx.run(SET_STATUS, kernel::values![batch.id, batch.status.word(), kernel.now()]).await?;
+    tx.run(
+        SET_STATUS,
+        kernel::values![batch.id, batch.status.word(), kernel.now()],
+    )
+    .await?;
     tell(tx, kernel, batch).await
 }
 

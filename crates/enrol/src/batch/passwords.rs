@@ -50,13 +50,19 @@ pub struct GeneratedPassword {
 }
 
 fn place(person: Uuid) -> Place {
-    Place { table: "batch_person", column: "generated", row: person }
+    Place {
+        table: "batch_person",
+        column: "generated",
+        row: person,
+    }
 }
 
 /// A username, which holds no line end, and a password, closed.
 pub(crate) fn seal(kernel: &Kernel, person: Uuid, username: &str, password: &str) -> String {
     let text = Zeroizing::new(format!("{username}\n{password}"));
-    kernel.keys.seal(&*kernel.rng, place(person), text.as_bytes())
+    kernel
+        .keys
+        .seal(&*kernel.rng, place(person), text.as_bytes())
 }
 
 /// The passwords that a batch made up and that were not yet forgotten, in the order of the file.
@@ -68,11 +74,17 @@ pub async fn generated(kernel: &Kernel, batch: BatchId) -> Result<Vec<GeneratedP
     let mut after = Uuid::nil();
     loop {
         // Each round goes beyond the one before, and an import has a limited number of rows.
-        let rows: Vec<GeneratedRow> = kernel.db.all(PAGE_OF_BATCH, kernel::values![batch, after, PAGE]).await?;
+        let rows: Vec<GeneratedRow> = kernel
+            .db
+            .all(PAGE_OF_BATCH, kernel::values![batch, after, PAGE])
+            .await?;
         let Some(last) = rows.last() else { break };
         after = last.person_id;
         for row in rows {
-            let opened = kernel.keys.open(place(row.person_id), row.generated.as_deref().unwrap_or_default())?;
+            let opened = kernel.keys.open(
+                place(row.person_id),
+                row.generated.as_deref().unwrap_or_default(),
+            )?;
             let text = Zeroizing::new(String::from_utf8_lossy(&opened).into_owned());
             if let Some((username, password)) = text.split_once('\n') {
                 all.push(GeneratedPassword {

@@ -7,9 +7,15 @@ use kernel::{Error, Kernel, Scope};
 use std::collections::BTreeMap;
 
 /// An organisation's groups by their full names.
-pub(super) async fn groups(kernel: &Kernel, organisation: &Organisation) -> Result<BTreeMap<String, Group>, Error> {
+pub(super) async fn groups(
+    kernel: &Kernel,
+    organisation: &Organisation,
+) -> Result<BTreeMap<String, Group>, Error> {
     let groups = group::list(kernel, Scope::Organisation(organisation.id)).await?;
-    Ok(groups.into_iter().map(|(group, _)| (group.name.clone(), group)).collect())
+    Ok(groups
+        .into_iter()
+        .map(|(group, _)| (group.name.clone(), group))
+        .collect())
 }
 
 /// Puts a member into exactly one group.
@@ -19,8 +25,13 @@ pub(super) async fn set_group(
     membership: MembershipId,
     group: &Group,
 ) -> Result<(), Error> {
-    let place = Place { group: group.id, priority: admit::FIRST_PRIORITY };
-    admit::set_groups(kernel, organisation, membership, &[place]).await.map(|_| ())
+    let place = Place {
+        group: group.id,
+        priority: admit::FIRST_PRIORITY,
+    };
+    admit::set_groups(kernel, organisation, membership, &[place])
+        .await
+        .map(|_| ())
 }
 
 /// Whether a member is in any group.

@@ -46,10 +46,17 @@ impl Checked {
     /// [`Error::Invalid`] or [`Error::Conflict`]: why not.
     pub fn may_run(&self) -> Result<(), Error> {
         if self.scan.is_unreadable || (!self.problems.is_empty() && !self.options.skip_bad) {
-            let first = self.problems.listed.first().map(ToString::to_string).unwrap_or_default();
+            let first = self
+                .problems
+                .listed
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let count = self.problems.total;
             let noun = if count == 1 { "problem" } else { "problems" };
-            return Err(Error::Invalid(format!("nothing was imported: {count} {noun}, the first on {first}")));
+            return Err(Error::Invalid(format!(
+                "nothing was imported: {count} {noun}, the first on {first}"
+            )));
         }
         match &self.unfinished {
             Some(batch) => Err(Error::Conflict(format!(
@@ -107,7 +114,12 @@ pub(super) async fn reading<'a>(
     now: Time,
 ) -> Result<Reading<'a>, Error> {
     let groups = admission::groups(kernel, organisation).await?;
-    Ok(Reading { dictionary, organisation, groups: groups.into_keys().collect(), now: Some(now) })
+    Ok(Reading {
+        dictionary,
+        organisation,
+        groups: groups.into_keys().collect(),
+        now: Some(now),
+    })
 }
 
 async fn check_options(
@@ -117,19 +129,26 @@ async fn check_options(
     now: Time,
 ) -> Result<(), Error> {
     if let Some(group) = &mut options.group {
-        *group = reading.group(group).map_err(|reason| Error::Invalid(format!("group: {reason}")))?.to_owned();
+        *group = reading
+            .group(group)
+            .map_err(|reason| Error::Invalid(format!("group: {reason}")))?
+            .to_owned();
     }
     if options.expires.is_some_and(|expires| expires <= now) {
         return Err(Error::Invalid("expires: it is in the past".to_owned()));
     }
     if let Some(name) = &options.name {
         let length = name.chars().count();
-        if !(1..=MAX_BATCH_NAME_CHARACTERS).contains(&length) || name.chars().any(char::is_control) {
+        if !(1..=MAX_BATCH_NAME_CHARACTERS).contains(&length) || name.chars().any(char::is_control)
+        {
             return Err(Error::Invalid(format!(
                 "batch's name: it has 1 to {MAX_BATCH_NAME_CHARACTERS} characters and no control characters"
             )));
         }
-        if batch::by_name(&kernel.db, options.organisation.id, name).await?.is_some() {
+        if batch::by_name(&kernel.db, options.organisation.id, name)
+            .await?
+            .is_some()
+        {
             return Err(Error::Conflict(format!("batch '{name}' exists")));
         }
     }
@@ -137,7 +156,12 @@ async fn check_options(
 }
 
 /// The second pass: which names of the good rows belong to somebody.
-async fn compare(kernel: &Kernel, source: &Source, reading: &Reading<'_>, checked: &mut Checked) -> Result<(), Error> {
+async fn compare(
+    kernel: &Kernel,
+    source: &Source,
+    reading: &Reading<'_>,
+    checked: &mut Checked,
+) -> Result<(), Error> {
     let Opened::Rows(mut rows) = Rows::open(source, reading.dictionary)? else {
         return Err(changed(source));
     };
@@ -147,14 +171,19 @@ async fn compare(kernel: &Kernel, source: &Source, reading: &Reading<'_>, checke
         while good.len() < CHUNK_ROWS
             && let Some(Item { row, .. }) = rows.next(reading)?
         {
-            good.extend(row.ok().filter(|row| checked.scan.claims.check(row).is_empty()));
+            good.extend(
+                row.ok()
+                    .filter(|row| checked.scan.claims.check(row).is_empty()),
+            );
         }
         if good.is_empty() {
             break;
         }
         let mut holders = Holders::default();
         let wanted = asked_names(good.iter(), false);
-        holders.ask(Asked::Db(&kernel.db), reading.organisation, wanted).await?;
+        holders
+            .ask(Asked::Db(&kernel.db), reading.organisation, wanted)
+            .await?;
         for row in &good {
             match decide(checked.header, row, &holders) {
                 Ok(Decision::Match(_)) => checked.known += 1,
@@ -174,7 +203,10 @@ async fn compare(kernel: &Kernel, source: &Source, reading: &Reading<'_>, checke
 }
 
 /// The names of rows to ask about; with those of which usernames are made, where people are about to be created.
-pub(super) fn asked_names<'r>(rows: impl Iterator<Item = &'r Row>, creates: bool) -> BTreeSet<(Kind, String)> {
+pub(super) fn asked_names<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    creates: bool,
+) -> BTreeSet<(Kind, String)> {
     let mut all = BTreeSet::new();
     for row in rows {
         all.extend(names(row).map(|(kind, _, _, folded)| (kind, folded.to_owned())));
@@ -187,10 +219,15 @@ pub(super) fn asked_names<'r>(rows: impl Iterator<Item = &'r Row>, creates: bool
 
 /// The sentence for a file that is not the one it was.
 pub(super) fn changed(source: &Source) -> Error {
-    Error::Conflict(format!("file '{}' has changed since it was first read", source.name()))
+    Error::Conflict(format!(
+        "file '{}' has changed since it was first read",
+        source.name()
+    ))
 }
 
 /// Whether a username is spoken for by another row of the file.
 pub(super) fn is_spoken_for(claims: &Claims, line: u64, username: &str) -> bool {
-    claims.line(Kind::Username, username).is_some_and(|first| first != line)
+    claims
+        .line(Kind::Username, username)
+        .is_some_and(|first| first != line)
 }

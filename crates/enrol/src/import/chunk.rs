@@ -47,8 +47,8 @@ pub(super) struct Import<'a> {
 pub(super) enum Ended {
     /// So many rows are dealt with.
     Rows(usize),
-    /// So many rows are dealt with, and the next is bad: the import stops.
-    Stopped(usize, Vec<Problem>),
+    /// The next row is bad, and those before it are in: the import stops.
+    Stopped(Vec<Problem>),
     /// A row was refused and nothing is done: try the chunk again, which deals with it.
     Again,
 }
@@ -62,7 +62,10 @@ impl<'a> Import<'a> {
         batch: Batch,
     ) -> Result<Self, Error> {
         let store = Store::from_word(&batch.terms.store).ok_or_else(|| {
-            Error::Invalid(format!("batch '{}': '{}' is not a way to keep passwords", batch.name, batch.terms.store))
+            Error::Invalid(format!(
+                "batch '{}': '{}' is not a way to keep passwords",
+                batch.name, batch.terms.store
+            ))
         })?;
         Ok(Self {
             kernel,
@@ -81,7 +84,10 @@ impl<'a> Import<'a> {
     pub(super) fn named_group(&self, row: &Row) -> Option<&Group> {
         match &row.group {
             Some(name) => self.groups.get(name),
-            None => self.groups.values().find(|group| Some(group.id.0) == self.batch.group),
+            None => self
+                .groups
+                .values()
+                .find(|group| Some(group.id.0) == self.batch.group),
         }
     }
 
@@ -91,7 +97,10 @@ impl<'a> Import<'a> {
 
     /// Whether an error is about what a row says, and not about the database.
     pub(super) fn is_about_row(error: &Error) -> bool {
-        matches!(error, Error::Invalid(_) | Error::Conflict(_) | Error::NotFound(_))
+        matches!(
+            error,
+            Error::Invalid(_) | Error::Conflict(_) | Error::NotFound(_)
+        )
     }
 
     /// Notes that the database refused a row.
@@ -111,7 +120,9 @@ impl<'a> Import<'a> {
         let mut tx = self.kernel.db.begin().await?;
         let mut holders = Holders::default();
         let asked = asked_names(items.iter().filter_map(|item| item.row.as_ref().ok()), true);
-        holders.ask(Asked::Tx(&mut tx), self.organisation, asked).await?;
+        holders
+            .ask(Asked::Tx(&mut tx), self.organisation, asked)
+            .await?;
         let (mut problems, mut warnings) = (Problems::default(), Problems::default());
         let (mut done, mut skipped, mut stopped) = (0, 0, None);
         for item in items {
@@ -146,20 +157,28 @@ impl<'a> Import<'a> {
         let mut after = self.batch.clone();
         after.rows_done += done as u64;
         after.rows_skipped += skipped;
-        after.status = if stopped.is_some() { Status::Failed } else { Status::Processing };
+        after.status = if stopped.is_some() {
+            Status::Failed
+        } else {
+            Status::Processing
+        };
         batch::advance(&mut tx, self.kernel, before, &after).await?;
         tx.commit().await?;
         self.batch = after;
         self.problems.merge(problems);
         self.warnings.merge(warnings);
         Ok(match stopped {
-            Some(problems) => Ended::Stopped(done, problems),
+            Some(problems) => Ended::Stopped(problems),
             None => Ended::Rows(done),
         })
     }
 
     /// What is to become of a row, or everything that is wrong with it.
-    pub(super) fn examine<'i>(&self, item: &'i Item, holders: &Holders) -> Result<(&'i Row, Decision), Vec<Problem>> {
+    pub(super) fn examine<'i>(
+        &self,
+        item: &'i Item,
+        holders: &Holders,
+    ) -> Result<(&'i Row, Decision), Vec<Problem>> {
         let row = item.row.as_ref().map_err(Clone::clone)?;
         if let Some(refused) = self.refused(item.line) {
             return Err(refused);
@@ -183,14 +202,20 @@ impl<'a> Import<'a> {
             Decision::CreateNumbered => self.free_username(tx, row, holders).await?,
             Decision::Match(holder) => {
                 // Whoever is known was met before; somebody who is not a member appeared a moment ago.
-                let wait = || Error::Conflict("somebody with this e-mail address is just being made".to_owned());
+                let wait = || {
+                    Error::Conflict(
+                        "somebody with this e-mail address is just being made".to_owned(),
+                    )
+                };
                 return holder.membership.map(|_| Vec::new()).ok_or_else(wait);
             }
         };
-        let made_up = row
-            .password
-            .is_none()
-            .then(|| Zeroizing::new(kernel::rng::readable_text(&*self.kernel.rng, passwords::LENGTH)));
+        let made_up = row.password.is_none().then(|| {
+            Zeroizing::new(kernel::rng::readable_text(
+                &*self.kernel.rng,
+                passwords::LENGTH,
+            ))
+        });
         let password = match (&row.password, &made_up) {
             (Some(given), _) => Some(NewPassword::given(given, self.store)),
             (None, Some(made_up)) => Some(NewPassword::typed(made_up, self.store)?),
@@ -213,21 +238,47 @@ impl<'a> Import<'a> {
         let made = access::admit::admit(tx, self.kernel, self.organisation, new, group).await?;
         let (person, membership) = (made.person.id, made.membership.id);
         if !row.rules.is_empty() {
-            access::admit::put_rules(tx, self.kernel, self.organisation.id, membership, row.rules.clone()).await?;
+            access::admit::put_rules(
+                tx,
+                self.kernel,
+                self.organisation.id,
+                membership,
+                row.rules.clone(),
+            )
+            .await?;
         }
-        let generated = made_up.map(|made_up| passwords::seal(self.kernel, person.0, &username, &made_up));
-        let part = Part { person, created_person: true, created_membership: true, line: row.line, generated };
+        let generated =
+            made_up.map(|made_up| passwords::seal(self.kernel, person.0, &username, &made_up));
+        let part = Part {
+            person,
+            created_person: true,
+            created_membership: true,
+            line: row.line,
+            generated,
+        };
         batch::put_person(tx, self.batch.id, part).await?;
-        let holder = Holder { person, membership: Some(membership) };
+        let holder = Holder {
+            person,
+            membership: Some(membership),
+        };
         holders.put(Kind::Username, &username, holder);
         for (kind, _, _, folded) in names(row).filter(|(kind, ..)| *kind != Kind::Username) {
             holders.put(kind, folded, holder);
         }
-        Ok(made.warnings.iter().map(|warning| Problem::new(row.line, None, warning.to_string())).collect())
+        Ok(made
+            .warnings
+            .iter()
+            .map(|warning| Problem::new(row.line, None, warning.to_string()))
+            .collect())
     }
 
     /// The username that a row wants, with the first number that makes it free.
-    async fn free_username(&mut self, tx: &mut Tx, row: &Row, holders: &mut Holders) -> Result<String, Error> {
+    async fn free_username(
+        &mut self,
+        tx: &mut Tx,
+        row: &Row,
+        holders: &mut Holders,
+    ) -> Result<String, Error> {
         let base = row.wanted_username();
         let claims = &self.scan.claims;
         let is_free = |holders: &Holders, name: &str| {
@@ -239,8 +290,10 @@ impl<'a> Import<'a> {
         let mut number = self.numbers.get(base).copied().unwrap_or(1);
         while number < MAX_NUMBER {
             let numbers = number..number + NAMES as u64;
-            let block: BTreeSet<(Kind, String)> =
-                numbers.clone().map(|number| (Kind::Username, numbered(base, number))).collect();
+            let block: BTreeSet<(Kind, String)> = numbers
+                .clone()
+                .map(|number| (Kind::Username, numbered(base, number)))
+                .collect();
             holders.ask(Asked::Tx(tx), self.organisation, block).await?;
             for number in numbers {
                 let name = numbered(base, number);
@@ -254,6 +307,8 @@ impl<'a> Import<'a> {
             }
             number += NAMES as u64;
         }
-        Err(Error::Conflict(format!("username '{base}' exists with every number up to {MAX_NUMBER}")))
+        Err(Error::Conflict(format!(
+            "username '{base}' exists with every number up to {MAX_NUMBER}"
+        )))
     }
 }

@@ -21,8 +21,15 @@ pub(super) enum Decision {
 ///
 /// # Errors
 /// The names that belong to somebody else.
-pub(super) fn decide(has_header: bool, row: &Row, holders: &Holders) -> Result<Decision, Vec<Problem>> {
-    let matched = row.email.as_ref().and_then(|email| holders.of(Kind::Email, &email.folded));
+pub(super) fn decide(
+    has_header: bool,
+    row: &Row,
+    holders: &Holders,
+) -> Result<Decision, Vec<Problem>> {
+    let matched = row
+        .email
+        .as_ref()
+        .and_then(|email| holders.of(Kind::Email, &email.folded));
     if !has_header {
         return Ok(matched.map_or(Decision::CreateNumbered, Decision::Match));
     }
@@ -35,7 +42,10 @@ pub(super) fn decide(has_header: bool, row: &Row, holders: &Holders) -> Result<D
             (Kind::Username, false) => format!("username '{value}' exists"),
             (kind, false) => format!("{} '{value}' belongs to another person", kind.title()),
             (kind, true) => {
-                format!("{} '{value}' belongs to another person than the e-mail address", kind.title())
+                format!(
+                    "{} '{value}' belongs to another person than the e-mail address",
+                    kind.title()
+                )
             }
         };
         Some(Problem::new(row.line, Some(column), reason))
@@ -62,7 +72,10 @@ mod tests {
     use kernel::id::Uuid;
 
     fn somebody(id: u128) -> Holder {
-        Holder { person: PersonId(Uuid::from_u128(id)), membership: None }
+        Holder {
+            person: PersonId(Uuid::from_u128(id)),
+            membership: None,
+        }
     }
 
     fn holders() -> Holders {
@@ -82,7 +95,9 @@ mod tests {
     fn decided(text: &str) -> Result<Decision, Vec<Problem>> {
         let source = Source::bytes(text.as_bytes(), "x");
         let reading = reading();
-        let Opened::Rows(mut rows) = Rows::open(&source, reading.dictionary).unwrap() else { panic!("{text}") };
+        let Opened::Rows(mut rows) = Rows::open(&source, reading.dictionary).unwrap() else {
+            panic!("{text}")
+        };
         let row = rows.next(&reading).unwrap().unwrap().row?;
         decide(rows.has_header(), &row, &holders())
     }
@@ -96,7 +111,10 @@ mod tests {
         assert_eq!(header("carla,c@x.org,,"), Ok(Decision::Create));
         assert_eq!(header(",c@x.org,,"), Ok(Decision::CreateNumbered));
         assert_eq!(header(",bruno@x.org,,"), Ok(Decision::CreateNumbered));
-        assert_eq!(header("anna,ANNA@x.org,+39061234567,"), Ok(Decision::Match(somebody(1))));
+        assert_eq!(
+            header("anna,ANNA@x.org,+39061234567,"),
+            Ok(Decision::Match(somebody(1)))
+        );
         assert_eq!(header("new,anna@x.org,,"), Ok(Decision::Match(somebody(1))));
         let refused = |row: &str, parts: &[&str]| {
             let problems = header(row).unwrap_err();
@@ -106,14 +124,29 @@ mod tests {
             }
         };
         refused("anna,,,", &["column username: username 'anna' exists"]);
-        refused("anna,c@x.org,,aabbccddeeff", &["username 'anna' exists", "column mac: MAC address 'aabbccddeeff' belongs"]);
-        refused("bruno,anna@x.org,,", &["another person than the e-mail address"]);
-        refused("x,,+39 06 1234567,", &["column phone_number: phone number '+39 06 1234567' belongs"]);
+        refused(
+            "anna,c@x.org,,aabbccddeeff",
+            &[
+                "username 'anna' exists",
+                "column mac: MAC address 'aabbccddeeff' belongs",
+            ],
+        );
+        refused(
+            "bruno,anna@x.org,,",
+            &["another person than the e-mail address"],
+        );
+        refused(
+            "x,,+39 06 1234567,",
+            &["column phone_number: phone number '+39 06 1234567' belongs"],
+        );
     }
 
     #[test]
     fn without_a_header_row_nobody_is_refused() {
         assert_eq!(decided("anna,,c@x.org,,"), Ok(Decision::CreateNumbered));
-        assert_eq!(decided("bruno,,Anna@x.org,,"), Ok(Decision::Match(somebody(1))));
+        assert_eq!(
+            decided("bruno,,Anna@x.org,,"),
+            Ok(Decision::Match(somebody(1)))
+        );
     }
 }

@@ -68,21 +68,41 @@ impl Holders {
         organisation: &Organisation,
         names: BTreeSet<(Kind, String)>,
     ) -> Result<(), Error> {
-        let sql = if organisation.realm().is_none() { HOLDERS_SHARED } else { HOLDERS_OWN };
+        let sql = if organisation.realm().is_none() {
+            HOLDERS_SHARED
+        } else {
+            HOLDERS_OWN
+        };
         for kind in Kind::ALL {
-            let names: Vec<&String> = names.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name).collect();
+            let names: Vec<&String> = names
+                .iter()
+                .filter(|(of, _)| *of == kind)
+                .map(|(_, name)| name)
+                .collect();
             for names in names.chunks(NAMES) {
                 let mut values = kernel::values![organisation.id, kind.word()];
                 // Nobody has an empty name.
                 let padding = std::iter::repeat_n(Value::from(""), NAMES - names.len());
-                values.extend(names.iter().map(|name| Value::from(name.as_str())).chain(padding));
+                values.extend(
+                    names
+                        .iter()
+                        .map(|name| Value::from(name.as_str()))
+                        .chain(padding),
+                );
                 let rows: Vec<HolderRow> = match &mut asked {
                     Asked::Db(db) => db.all(sql, values).await?,
                     Asked::Tx(tx) => tx.all(sql, values).await?,
                 };
                 for row in rows {
                     let membership = row.membership_id.map(MembershipId);
-                    self.put(kind, &row.folded, Holder { person: PersonId(row.person_id), membership });
+                    self.put(
+                        kind,
+                        &row.folded,
+                        Holder {
+                            person: PersonId(row.person_id),
+                            membership,
+                        },
+                    );
                 }
             }
         }
@@ -91,13 +111,10 @@ impl Holders {
 
     /// Notes who has a name.
     pub(super) fn put(&mut self, kind: Kind, folded: &str, holder: Holder) {
-        self.0.entry(kind).or_default().insert(folded.to_owned(), holder);
-    }
-
-    /// Notes that somebody became a member.
-    pub(super) fn joined(&mut self, person: PersonId, membership: MembershipId) {
-        let all = self.0.values_mut().flat_map(HashMap::values_mut);
-        all.filter(|holder| holder.person == person).for_each(|holder| holder.membership = Some(membership));
+        self.0
+            .entry(kind)
+            .or_default()
+            .insert(folded.to_owned(), holder);
     }
 
     /// Who has a name.

@@ -7,8 +7,17 @@ use kernel::config::nearest;
 use radius_wire::dictionary::Dictionary;
 
 /// The columns that are known by name; every RADIUS attribute may stand beside them.
-pub const COLUMNS: [&str; 9] =
-    ["username", "password", "email", "first_name", "last_name", "phone_number", "group", "expires", "mac"];
+pub const COLUMNS: [&str; 9] = [
+    "username",
+    "password",
+    "email",
+    "first_name",
+    "last_name",
+    "phone_number",
+    "group",
+    "expires",
+    "mac",
+];
 
 /// What people also call them.
 const OTHER_NAMES: [(&str, &str); 9] = [
@@ -46,8 +55,13 @@ pub(super) struct Layout {
 impl Layout {
     /// OpenWISP's.
     pub(super) fn five_columns() -> Self {
-        let columns = COLUMNS[..5].iter().map(|name| (Column::Named(name), (*name).to_owned()));
-        Self { has_header: false, columns: columns.collect() }
+        let columns = COLUMNS[..5]
+            .iter()
+            .map(|name| (Column::Named(name), (*name).to_owned()));
+        Self {
+            has_header: false,
+            columns: columns.collect(),
+        }
     }
 
     /// From the first record. It is a header row when one of its fields is the name of a column and none is an e-mail
@@ -56,7 +70,10 @@ impl Layout {
     /// # Errors
     /// Everything that is wrong with a header row.
     pub(super) fn of(first: &Record, dictionary: &Dictionary) -> Result<Self, Vec<Problem>> {
-        let fields = first.fields.as_ref().map_err(|reason| vec![Problem::new(first.line, None, reason.clone())])?;
+        let fields = first
+            .fields
+            .as_ref()
+            .map_err(|reason| vec![Problem::new(first.line, None, reason.clone())])?;
         let is_data = fields.iter().any(|field| field.contains('@'));
         let is_header = !is_data && fields.iter().any(|field| named(field).is_some());
         if !is_header {
@@ -77,7 +94,11 @@ impl Layout {
         for (field, number) in fields.iter().zip(1..) {
             let title = field.trim();
             match read_title(title, dictionary) {
-                Ok(Column::Named(name)) if columns.iter().any(|(known, _)| *known == Column::Named(name)) => {
+                Ok(Column::Named(name))
+                    if columns
+                        .iter()
+                        .any(|(known, _)| *known == Column::Named(name)) =>
+                {
                     let reason = format!("there is a column '{name}' already");
                     problems.push(Problem::new(first.line, Some(title), reason));
                 }
@@ -87,7 +108,11 @@ impl Layout {
                 Err(reason) => problems.push(Problem::new(first.line, Some(title), reason)),
             }
         }
-        let has = |name| columns.iter().any(|(column, _)| *column == Column::Named(name));
+        let has = |name| {
+            columns
+                .iter()
+                .any(|(column, _)| *column == Column::Named(name))
+        };
         if problems.is_empty() && !has("username") && !has("email") {
             let reason = "a header row names a column 'username' or a column 'email'";
             problems.push(Problem::new(first.line, None, reason));
@@ -96,14 +121,20 @@ impl Layout {
             return Err(problems);
         }
         add_where_repeated(&mut columns);
-        Ok(Self { has_header: true, columns })
+        Ok(Self {
+            has_header: true,
+            columns,
+        })
     }
 }
 
 /// The column that a title names, in any usual spelling.
 fn named(title: &str) -> Option<&'static str> {
     let plain = title.trim().to_lowercase().replace(['-', ' '], "_");
-    let plain = OTHER_NAMES.iter().find(|(other, _)| *other == plain).map_or(plain.as_str(), |(_, name)| name);
+    let plain = OTHER_NAMES
+        .iter()
+        .find(|(other, _)| *other == plain)
+        .map_or(plain.as_str(), |(_, name)| name);
     COLUMNS.into_iter().find(|name| *name == plain)
 }
 
@@ -124,17 +155,28 @@ fn read_title(title: &str, dictionary: &Dictionary) -> Result<Column, String> {
     let bare = name.split(':').next().unwrap_or(name);
     let Some(attribute) = dictionary.attribute(bare) else {
         let shown = title.escape_debug();
-        let near = nearest(&title.to_lowercase(), COLUMNS.into_iter()).or_else(|| dictionary.nearest_name(bare));
+        let near = nearest(&title.to_lowercase(), COLUMNS.into_iter())
+            .or_else(|| dictionary.nearest_name(bare));
         return Err(match near {
             Some(near) => format!("no column is called '{shown}'; did you mean '{near}'?"),
-            None => format!("no column is called '{shown}'; there are {} and every RADIUS attribute", COLUMNS.join(", ")),
+            None => format!(
+                "no column is called '{shown}'; there are {} and every RADIUS attribute",
+                COLUMNS.join(", ")
+            ),
         });
     };
     let lower = attribute.name().to_lowercase();
     if lower.ends_with("-password") && !lower.starts_with("tunnel-") {
-        return Err(format!("{} is no rule: name the column 'password'", attribute.name()));
+        return Err(format!(
+            "{} is no rule: name the column 'password'",
+            attribute.name()
+        ));
     }
-    let op = if op.trim().is_empty() { Op::Assign } else { Op::parse(op)? };
+    let op = if op.trim().is_empty() {
+        Op::Assign
+    } else {
+        Op::parse(op)?
+    };
     Ok(Column::Attribute(name.to_owned(), op))
 }
 
@@ -144,9 +186,14 @@ fn add_where_repeated(columns: &mut [(Column, String)]) {
         Column::Attribute(name, Op::Assign) => Some(name.to_lowercase()),
         _ => None,
     };
-    let names: Vec<String> = columns.iter().filter_map(|(column, _)| name_of(column)).collect();
+    let names: Vec<String> = columns
+        .iter()
+        .filter_map(|(column, _)| name_of(column))
+        .collect();
     for (column, _) in columns {
-        let times = name_of(column).map_or(0, |name| names.iter().filter(|other| **other == name).count());
+        let times = name_of(column).map_or(0, |name| {
+            names.iter().filter(|other| **other == name).count()
+        });
         if let Column::Attribute(_, op) = column
             && times > 1
         {
@@ -161,15 +208,28 @@ mod tests {
     use zeroize::Zeroizing;
 
     fn layout(row: &str) -> Result<Layout, Vec<String>> {
-        let fields = row.split(',').map(|field| Zeroizing::new(field.to_owned())).collect();
-        Layout::of(&Record { line: 1, fields: Ok(fields) }, Dictionary::builtin())
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        let fields = row
+            .split(',')
+            .map(|field| Zeroizing::new(field.to_owned()))
+            .collect();
+        Layout::of(
+            &Record {
+                line: 1,
+                fields: Ok(fields),
+            },
+            Dictionary::builtin(),
+        )
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
     fn check(row: &str, expect: &[Column]) {
         let layout = layout(row).unwrap();
         assert!(layout.has_header, "{row}");
-        let columns: Vec<Column> = layout.columns.into_iter().map(|(column, _)| column).collect();
+        let columns: Vec<Column> = layout
+            .columns
+            .into_iter()
+            .map(|(column, _)| column)
+            .collect();
         assert_eq!(columns, expect, "{row}");
     }
 
@@ -181,9 +241,15 @@ mod tests {
     fn columns_are_known_in_any_usual_spelling() {
         use Column::{Named, Nameless};
         check("username,password", &[Named("username"), Named("password")]);
-        check(" E-Mail ,First name,PHONE", &[Named("email"), Named("first_name"), Named("phone_number")]);
+        check(
+            " E-Mail ,First name,PHONE",
+            &[Named("email"), Named("first_name"), Named("phone_number")],
+        );
         check("email,,", &[Named("email"), Nameless, Nameless]);
-        check("username,session-timeout", &[Named("username"), attribute("session-timeout", Op::Assign)]);
+        check(
+            "username,session-timeout",
+            &[Named("username"), attribute("session-timeout", Op::Assign)],
+        );
         check(
             "username,Calling-Station-Id ==,Tunnel-Type:1:=,Idle-Timeout=",
             &[
@@ -206,7 +272,12 @@ mod tests {
 
     #[test]
     fn a_row_with_an_address_is_data() {
-        for row in ["username,pw,a@example.org,Anna,Rossi", ",,a@example.org,,", "a,b,c,d,e", "a@example.org,b"] {
+        for row in [
+            "username,pw,a@example.org,Anna,Rossi",
+            ",,a@example.org,,",
+            "a,b,c,d,e",
+            "a@example.org,b",
+        ] {
             assert_eq!(layout(row), Ok(Layout::five_columns()), "{row}");
         }
     }
@@ -220,11 +291,23 @@ mod tests {
                 assert!(problem.contains(part), "{row}: {problem}");
             }
         };
-        check("usrname,password,Sesion-Timeout", &["did you mean 'username'", "did you mean 'Session-Timeout'"]);
+        check(
+            "usrname,password,Sesion-Timeout",
+            &["did you mean 'username'", "did you mean 'Session-Timeout'"],
+        );
         check("username,xyzzyplugh", &["there are username, password"]);
-        check("username,Email,e-mail", &["column e-mail: there is a column 'email' already"]);
-        check("password,group", &["names a column 'username' or a column 'email'"]);
-        check("username,Cleartext-Password", &["name the column 'password'"]);
+        check(
+            "username,Email,e-mail",
+            &["column e-mail: there is a column 'email' already"],
+        );
+        check(
+            "password,group",
+            &["names a column 'username' or a column 'email'"],
+        );
+        check(
+            "username,Cleartext-Password",
+            &["name the column 'password'"],
+        );
         check("username,Session-Timeout =>", &["is not an operator"]);
         check("a,b", &["it has 2 fields"]);
         check("one", &["it has 1 field"]);

@@ -58,10 +58,20 @@ impl<R: Read> Lines<R> {
         }
         let head = &buffer[..end];
         if head.starts_with(b"PK\x03\x04") || head.starts_with(b"\xd0\xcf\x11\xe0") {
-            return Err(std::io::Error::other("it is a spreadsheet's own format; save it as CSV (UTF-8)"));
+            return Err(std::io::Error::other(
+                "it is a spreadsheet's own format; save it as CSV (UTF-8)",
+            ));
         }
         let (encoding, at) = sniff(head);
-        Ok(Self { reader, buffer, at, end, encoding, number: 0, after_return: false })
+        Ok(Self {
+            reader,
+            buffer,
+            at,
+            end,
+            encoding,
+            number: 0,
+            after_return: false,
+        })
     }
 
     /// What the lines are read from.
@@ -92,7 +102,9 @@ impl<R: Read> Lines<R> {
                     break;
                 }
                 Unit::Of(_) if octets.len() >= MAX_LINE_OCTETS => is_whole = false,
-                Unit::Of(unit) if self.encoding == Encoding::Utf8 => octets.push(unit.to_le_bytes()[0]),
+                Unit::Of(unit) if self.encoding == Encoding::Utf8 => {
+                    octets.push(unit.to_le_bytes()[0])
+                }
                 Unit::Of(unit) => octets.extend(unit.to_le_bytes()),
                 Unit::Half => octets.push(0),
             }
@@ -107,7 +119,10 @@ impl<R: Read> Lines<R> {
         } else {
             Err(format!("the line has more than {MAX_LINE_OCTETS} octets"))
         };
-        Ok(Some(Line { number: self.number, text }))
+        Ok(Some(Line {
+            number: self.number,
+            text,
+        }))
     }
 
     fn text(&self, octets: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, String> {
@@ -117,25 +132,38 @@ impl<R: Read> Lines<R> {
                 Err(e) => return Err(not_utf8(&octets, e.valid_up_to())),
             }
         } else {
-            let units: Zeroizing<Vec<u16>> =
-                Zeroizing::new(octets.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect());
-            let text = String::from_utf16(&units).ok().filter(|_| octets.len().is_multiple_of(2));
+            let units: Zeroizing<Vec<u16>> = Zeroizing::new(
+                octets
+                    .chunks_exact(2)
+                    .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+                    .collect(),
+            );
+            let text = String::from_utf16(&units)
+                .ok()
+                .filter(|_| octets.len().is_multiple_of(2));
             Zeroizing::new(text.ok_or("the line is not UTF-16: half a character stands alone")?)
         };
         match text.find('\0') {
-            Some(at) => Err(format!("octet {} of the line is zero; this is not a text file", at + 1)),
+            Some(at) => Err(format!(
+                "octet {} of the line is zero; this is not a text file",
+                at + 1
+            )),
             None => Ok(text),
         }
     }
 
     fn unit(&mut self) -> std::io::Result<Option<Unit>> {
-        let Some(first) = self.octet()? else { return Ok(None) };
+        let Some(first) = self.octet()? else {
+            return Ok(None);
+        };
         let whole = |pair| Ok(Some(Unit::Of(pair)));
         match self.encoding {
             Encoding::Utf8 => whole(u16::from(first)),
             Encoding::Utf16Little | Encoding::Utf16Big => match self.octet()? {
                 None => Ok(Some(Unit::Half)),
-                Some(second) if self.encoding == Encoding::Utf16Big => whole(u16::from_be_bytes([first, second])),
+                Some(second) if self.encoding == Encoding::Utf16Big => {
+                    whole(u16::from_be_bytes([first, second]))
+                }
                 Some(second) => whole(u16::from_le_bytes([first, second])),
             },
         }
@@ -166,7 +194,13 @@ fn sniff(head: &[u8]) -> (Encoding, usize) {
         _ => {}
     }
     let head = &head[..head.len().min(SNIFFED_OCTETS)];
-    let zeros = |odd: usize| head.iter().skip(odd).step_by(2).filter(|octet| **octet == 0).count();
+    let zeros = |odd: usize| {
+        head.iter()
+            .skip(odd)
+            .step_by(2)
+            .filter(|octet| **octet == 0)
+            .count()
+    };
     let many = head.len() / 4;
     match (zeros(0), zeros(1)) {
         (0, odd) if odd > 0 && odd >= many => (Encoding::Utf16Little, 0),
@@ -178,8 +212,15 @@ fn sniff(head: &[u8]) -> (Encoding, usize) {
 fn not_utf8(octets: &[u8], at: usize) -> String {
     let octet = octets.get(at).copied().unwrap_or_default();
     // One letter of a European language among ASCII ones is what the old encodings look like.
-    let guess = if octet >= 0xa0 { " (it looks like Latin-1 or Windows-1252)" } else { "" };
-    format!("octet {} of the line, 0x{octet:02X}, is not UTF-8{guess}; save the file as UTF-8", at + 1)
+    let guess = if octet >= 0xa0 {
+        " (it looks like Latin-1 or Windows-1252)"
+    } else {
+        ""
+    };
+    format!(
+        "octet {} of the line, 0x{octet:02X}, is not UTF-8{guess}; save the file as UTF-8",
+        at + 1
+    )
 }
 
 #[cfg(test)]
@@ -197,12 +238,22 @@ mod tests {
 
     fn check(octets: &[u8], expect: &[&str]) {
         let got = read(octets);
-        let expect: Vec<_> = expect.iter().zip(1..).map(|(text, number)| (number, Ok((*text).to_owned()))).collect();
+        let expect: Vec<_> = expect
+            .iter()
+            .zip(1..)
+            .map(|(text, number)| (number, Ok((*text).to_owned())))
+            .collect();
         assert_eq!(got, expect, "{octets:02x?}");
     }
 
     fn utf16(text: &str, little: bool) -> Vec<u8> {
-        let octets = |unit: u16| if little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+        let octets = |unit: u16| {
+            if little {
+                unit.to_le_bytes()
+            } else {
+                unit.to_be_bytes()
+            }
+        };
         text.encode_utf16().flat_map(octets).collect()
     }
 
@@ -222,8 +273,14 @@ mod tests {
         check("\u{feff}jos\u{e9},x\nb".as_bytes(), &["jos\u{e9},x", "b"]);
         check("jos\u{e9},x\nb".as_bytes(), &["jos\u{e9},x", "b"]);
         for little in [true, false] {
-            check(&utf16("\u{feff}jos\u{e9},\u{1f600}\r\nb", little), &["jos\u{e9},\u{1f600}", "b"]);
-            check(&utf16("anna,pw,a@b.org\nb", little), &["anna,pw,a@b.org", "b"]);
+            check(
+                &utf16("\u{feff}jos\u{e9},\u{1f600}\r\nb", little),
+                &["jos\u{e9},\u{1f600}", "b"],
+            );
+            check(
+                &utf16("anna,pw,a@b.org\nb", little),
+                &["anna,pw,a@b.org", "b"],
+            );
         }
     }
 
@@ -231,15 +288,35 @@ mod tests {
     fn what_is_no_text_is_named_with_its_place() {
         let latin = read(b"anna\njos\xe9,pw\nb\n");
         assert_eq!(latin.len(), 3);
-        assert!(latin[1].1.as_ref().is_err_and(|e| e.starts_with("octet 4 of the line, 0xE9,") && e.contains("Latin-1")));
+        assert!(
+            latin[1].1.as_ref().is_err_and(
+                |e| e.starts_with("octet 4 of the line, 0xE9,") && e.contains("Latin-1")
+            )
+        );
         assert!(latin[2].1.is_ok());
-        assert!(read(b"a\0b")[0].1.as_ref().is_err_and(|e| e.contains("octet 2")));
+        assert!(
+            read(b"a\0b")[0]
+                .1
+                .as_ref()
+                .is_err_and(|e| e.contains("octet 2"))
+        );
         let mut half = utf16("\u{feff}ab", true);
         half.push(b'x');
-        assert!(read(&half)[0].1.as_ref().is_err_and(|e| e.contains("half a character")));
+        assert!(
+            read(&half)[0]
+                .1
+                .as_ref()
+                .is_err_and(|e| e.contains("half a character"))
+        );
         let long = [vec![b'x'; MAX_LINE_OCTETS + 1], b"\nb".to_vec()].concat();
         let long = read(&long);
-        assert!(long[0].1.as_ref().is_err_and(|e| e.contains("more than")) && long[1] == (2, Ok("b".into())));
-        assert!(Lines::new(&b"PK\x03\x04rest"[..]).is_err_and(|e| e.to_string().contains("spreadsheet")));
+        assert!(
+            long[0].1.as_ref().is_err_and(|e| e.contains("more than"))
+                && long[1] == (2, Ok("b".into()))
+        );
+        assert!(
+            Lines::new(&b"PK\x03\x04rest"[..])
+                .is_err_and(|e| e.to_string().contains("spreadsheet"))
+        );
     }
 }

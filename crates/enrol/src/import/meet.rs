@@ -24,7 +24,13 @@ impl Import<'_> {
     pub(super) async fn meet(&mut self, items: &[Item]) -> Result<bool, Error> {
         let mut holders = Holders::default();
         let rows = items.iter().filter_map(|item| item.row.as_ref().ok());
-        holders.ask(Asked::Db(&self.kernel.db), self.organisation, asked_names(rows, false)).await?;
+        holders
+            .ask(
+                Asked::Db(&self.kernel.db),
+                self.organisation,
+                asked_names(rows, false),
+            )
+            .await?;
         let mut known = Vec::new();
         for item in items {
             match self.examine(item, &holders) {
@@ -80,9 +86,18 @@ impl Import<'_> {
                 id
             }
             None => {
-                let terms = identity::Terms { expires, is_verified: true, method: METHOD.to_owned() };
-                let (joined, twins) = membership::join_on(tx, kernel, organisation, holder.person, terms).await?;
-                warnings.extend(twins.iter().map(|twin| Problem::new(row.line, None, twin.to_string())));
+                let terms = identity::Terms {
+                    expires,
+                    is_verified: true,
+                    method: METHOD.to_owned(),
+                };
+                let (joined, twins) =
+                    membership::join_on(tx, kernel, organisation, holder.person, terms).await?;
+                warnings.extend(
+                    twins
+                        .iter()
+                        .map(|twin| Problem::new(row.line, None, twin.to_string())),
+                );
                 joined.id
             }
         };
@@ -101,19 +116,27 @@ impl Import<'_> {
     }
 
     /// The group that the row or the import names; the default one for a new member without any.
-    async fn place(&self, row: &Row, holder: Holder, membership: MembershipId) -> Result<(), Error> {
+    async fn place(
+        &self,
+        row: &Row,
+        holder: Holder,
+        membership: MembershipId,
+    ) -> Result<(), Error> {
         let named = self.named_group(row);
         let group = match named {
             Some(group) => Some(group),
             None => {
                 // Asked of the batch, not of this run: an earlier run may have been killed in between.
-                let is_new = batch::has_joined(&self.kernel.db, self.batch.id, holder.person).await?;
+                let is_new =
+                    batch::has_joined(&self.kernel.db, self.batch.id, holder.person).await?;
                 let is_alone = is_new && !admission::has_group(self.kernel, membership).await?;
                 self.default_group().filter(|_| is_alone)
             }
         };
         match group {
-            Some(group) => admission::set_group(self.kernel, self.organisation, membership, group).await,
+            Some(group) => {
+                admission::set_group(self.kernel, self.organisation, membership, group).await
+            }
             None => Ok(()),
         }
     }

@@ -90,6 +90,13 @@ pub struct ImportOptions {
 impl ImportOptions {
     /// Into an organisation, with passwords hashed and everything else as the rows say.
     pub fn into_organisation(organisation: Organisation) -> Self {
-        Self { organisation, store: Store::default(), group: None, expires: None, skip_bad: false, name: None }
+        Self {
+            organisation,
+            store: Store::default(),
+            group: None,
+            expires: None,
+            skip_bad: false,
+            name: None,
+        }
     }
 }

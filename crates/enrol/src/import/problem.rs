@@ -18,7 +18,11 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(line: u64, column: Option<&str>, reason: impl Into<String>) -> Self {
-        Self { line, column: column.map(str::to_owned), reason: reason.into() }
+        Self {
+            line,
+            column: column.map(str::to_owned),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -79,11 +83,17 @@ mod tests {
     fn beyond_the_limit_problems_are_only_counted() {
         let mut problems = Problems::default();
         problems.extend((1..=MAX_LISTED as u64 + 5).map(|line| Problem::new(line, None, "x")));
-        assert_eq!((problems.listed.len(), problems.unlisted()), (MAX_LISTED, 5));
+        assert_eq!(
+            (problems.listed.len(), problems.unlisted()),
+            (MAX_LISTED, 5)
+        );
         let mut earlier = Problems::default();
         earlier.push(Problem::new(3, Some("email"), "y"));
         problems.merge(earlier);
-        assert_eq!((problems.listed.len(), problems.unlisted()), (MAX_LISTED, 6));
+        assert_eq!(
+            (problems.listed.len(), problems.unlisted()),
+            (MAX_LISTED, 6)
+        );
         assert_eq!(problems.listed[3].to_string(), "line 3, column email: y");
     }
 }

@@ -31,15 +31,22 @@ impl Reading<'_> {
         }
         let names = || self.groups.iter().map(String::as_str);
         let near = nearest(name, names()).or_else(|| nearest(&full, names()));
-        let hint = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        let hint = near
+            .map(|near| format!("; did you mean '{near}'?"))
+            .unwrap_or_default();
         let shown = name.escape_debug();
-        Err(format!("organisation '{}' has no group '{shown}'{hint}", self.organisation.slug))
+        Err(format!(
+            "organisation '{}' has no group '{shown}'{hint}",
+            self.organisation.slug
+        ))
     }
 
     /// From when on somebody is out. A bare date is the last day on which they are in, where the organisation is.
     pub(super) fn expiry(&self, text: &str) -> Result<Time, String> {
         let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            Ok(day) if YEARS.contains(&day.year()) => self.end_of(day).ok_or("that day has no end")?,
+            Ok(day) if YEARS.contains(&day.year()) => {
+                self.end_of(day).ok_or("that day has no end")?
+            }
             Ok(_) => return Err(format!("'{text}' is not within the years 1970 to 9999")),
             Err(_) => Time::parse(text)?,
         };
@@ -55,7 +62,9 @@ impl Reading<'_> {
         let moment = match zone.from_local_datetime(&midnight) {
             LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment,
             // Where the clocks skip midnight, the day ends an hour of the clock later.
-            LocalResult::None => zone.from_local_datetime(&(midnight + chrono::Duration::hours(1))).earliest()?,
+            LocalResult::None => zone
+                .from_local_datetime(&(midnight + chrono::Duration::hours(1)))
+                .earliest()?,
         };
         Some(Time::from(moment.with_timezone(&chrono::Utc)))
     }
@@ -94,7 +103,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_bare_date_lasts_until_the_organisations_midnight() {
-        let check = |text: &str, expect: Result<&str, &str>| match (reading().expiry(text), expect) {
+        let check = |text: &str, expect: Result<&str, &str>| match (reading().expiry(text), expect)
+        {
             (Ok(at), Ok(expect)) => assert_eq!(at.to_rfc3339(), expect, "{text}"),
             (Err(reason), Err(part)) => assert!(reason.contains(part), "{text}: {reason}"),
             (got, _) => panic!("{text}: {got:?}"),
@@ -116,7 +126,15 @@ pub(super) mod tests {
         let reading = reading();
         assert_eq!(reading.group("users"), Ok("acme-users"));
         assert_eq!(reading.group("acme-power-users"), Ok("acme-power-users"));
-        assert!(reading.group("acme-user").is_err_and(|e| e.contains("did you mean 'acme-users'")));
-        assert!(reading.group("zzz").is_err_and(|e| e.ends_with("no group 'zzz'")));
+        assert!(
+            reading
+                .group("acme-user")
+                .is_err_and(|e| e.contains("did you mean 'acme-users'"))
+        );
+        assert!(
+            reading
+                .group("zzz")
+                .is_err_and(|e| e.ends_with("no group 'zzz'"))
+        );
     }
 }

@@ -33,7 +33,11 @@ pub(super) struct Records<R> {
 
 impl<R: Read> Records<R> {
     pub(super) fn new(lines: Lines<R>) -> Self {
-        Self { lines, ahead: VecDeque::new(), delimiter: None }
+        Self {
+            lines,
+            ahead: VecDeque::new(),
+            delimiter: None,
+        }
     }
 
     /// What the records are read from.
@@ -50,13 +54,21 @@ impl<R: Read> Records<R> {
             let line = first.number;
             let text = match first.text {
                 Ok(text) => text,
-                Err(reason) => return Ok(Some(Record { line, fields: Err(reason) })),
+                Err(reason) => {
+                    return Ok(Some(Record {
+                        line,
+                        fields: Err(reason),
+                    }));
+                }
             };
             if text.trim().is_empty() {
                 continue;
             }
             let fields = self.record(&text)?;
-            if fields.as_ref().is_ok_and(|fields| fields.iter().all(|field| field.trim().is_empty())) {
+            if fields
+                .as_ref()
+                .is_ok_and(|fields| fields.iter().all(|field| field.trim().is_empty()))
+            {
                 continue;
             }
             return Ok(Some(Record { line, fields }));
@@ -78,7 +90,11 @@ impl<R: Read> Records<R> {
         let mut octets = first.len();
         let mut taken: Vec<Line> = Vec::new();
         while outcome.is_ok() && splitter.is_open() {
-            let next = if taken.len() + 1 < MAX_RECORD_LINES { self.line()? } else { None };
+            let next = if taken.len() + 1 < MAX_RECORD_LINES {
+                self.line()?
+            } else {
+                None
+            };
             let Some(next) = next else {
                 outcome = Err(unclosed(splitter.fields.len()));
                 break;
@@ -106,7 +122,10 @@ impl<R: Read> Records<R> {
 }
 
 fn unclosed(fields_before: usize) -> String {
-    format!("the quote that opens field {} is not closed", fields_before + 1)
+    format!(
+        "the quote that opens field {} is not closed",
+        fields_before + 1
+    )
 }
 
 /// By what a file's first line is separated, outside of its quotes.
@@ -133,7 +152,12 @@ struct Splitter {
 
 impl Splitter {
     fn new(delimiter: char) -> Self {
-        Self { delimiter, fields: Vec::new(), field: Zeroizing::default(), state: State::Plain }
+        Self {
+            delimiter,
+            fields: Vec::new(),
+            field: Zeroizing::default(),
+            state: State::Plain,
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -168,7 +192,10 @@ impl Splitter {
                 }
                 (State::Plain, '"') if self.field.is_empty() => State::Quoted,
                 (State::Plain, '"') if self.field.trim().is_empty() => {
-                    return Err(format!("a blank stands before the quote of field {}", self.fields.len() + 1));
+                    return Err(format!(
+                        "a blank stands before the quote of field {}",
+                        self.fields.len() + 1
+                    ));
                 }
                 (State::Plain, other) => {
                     self.field.push(other);
@@ -200,7 +227,9 @@ mod tests {
         let mut records = Records::new(Lines::new(text.as_bytes()).unwrap());
         let mut all = Vec::new();
         while let Some(record) = records.next().unwrap() {
-            let fields = record.fields.map(|fields| fields.iter().map(|field| field.to_string()).collect());
+            let fields = record
+                .fields
+                .map(|fields| fields.iter().map(|field| field.to_string()).collect());
             all.push((record.line, fields));
         }
         all
@@ -230,7 +259,10 @@ mod tests {
 
     #[test]
     fn quotes_hold_delimiters_and_doubled_quotes() {
-        check("\"a,b\",\"say \"\"hi\"\"\",c\"d", &[(1, "a,b|say \"hi\"|c\"d")]);
+        check(
+            "\"a,b\",\"say \"\"hi\"\"\",c\"d",
+            &[(1, "a,b|say \"hi\"|c\"d")],
+        );
         check("\"a\" ,b", &[(1, "a|b")]);
         check("\"\",x", &[(1, "|x")]);
     }
@@ -244,11 +276,23 @@ mod tests {
 
     #[test]
     fn a_record_that_fails_costs_its_first_line_only() {
-        check("a,\"b\nc,d\ne,f\n", &[(1, "!field 2 is not closed"), (2, "c|d"), (3, "e|f")]);
-        check("a,\"b\nc,\"d\"\ne,f\n", &[(1, "!after the closing quote"), (2, "c|d"), (3, "e|f")]);
-        check("a,\"b\"x\nc,d", &[(1, "!after the closing quote of field 2"), (2, "c|d")]);
+        check(
+            "a,\"b\nc,d\ne,f\n",
+            &[(1, "!field 2 is not closed"), (2, "c|d"), (3, "e|f")],
+        );
+        check(
+            "a,\"b\nc,\"d\"\ne,f\n",
+            &[(1, "!after the closing quote"), (2, "c|d"), (3, "e|f")],
+        );
+        check(
+            "a,\"b\"x\nc,d",
+            &[(1, "!after the closing quote of field 2"), (2, "c|d")],
+        );
         check("a, \"b\"\nc,d", &[(1, "!blank stands before"), (2, "c|d")]);
-        check(&format!("{}\nc,d", "a,".repeat(MAX_COLUMNS)), &[(1, "!more than 256"), (2, "c|d")]);
+        check(
+            &format!("{}\nc,d", "a,".repeat(MAX_COLUMNS)),
+            &[(1, "!more than 256"), (2, "c|d")],
+        );
         let open = format!("a,\"b\n{}", "c,d\n".repeat(MAX_RECORD_LINES + 3));
         let got = read(&open);
         assert_eq!(got.len(), MAX_RECORD_LINES + 4);

@@ -2,8 +2,8 @@
 
 use super::layout::{Column, Layout};
 use super::problem::Problem;
-use super::record::Record;
 use super::reading::Reading;
+use super::record::Record;
 use access::rule::{Row as Rule, Side, parse_line};
 use identity::identifier::{Kind, MAX_USERNAME_CHARACTERS, fold};
 use identity::person::MAX_NAME_CHARACTERS;
@@ -43,12 +43,23 @@ impl Row {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn read(record: &Record, layout: &Layout, reading: &Reading<'_>) -> Result<Self, Vec<Problem>> {
+    pub(super) fn read(
+        record: &Record,
+        layout: &Layout,
+        reading: &Reading<'_>,
+    ) -> Result<Self, Vec<Problem>> {
         let line = record.line;
-        let fields = record.fields.as_ref().map_err(|reason| vec![Problem::new(line, None, reason.clone())])?;
+        let fields = record
+            .fields
+            .as_ref()
+            .map_err(|reason| vec![Problem::new(line, None, reason.clone())])?;
         if fields.len() != layout.columns.len() {
             let expected = layout.columns.len();
-            let who = if layout.has_header { "the header row has" } else { "without a header row there are" };
+            let who = if layout.has_header {
+                "the header row has"
+            } else {
+                "without a header row there are"
+            };
             let reason = format!("it has {} fields where {who} {expected}", fields.len());
             return Err(vec![Problem::new(line, None, reason)]);
         }
@@ -59,7 +70,9 @@ impl Row {
                 // Blanks may belong to a password.
                 Column::Named("password") => row.take_password(field),
                 Column::Named(name) => row.take(name, field.trim(), reading),
-                Column::Attribute(name, op) => row.take_rule(name, op.text(), field.trim(), reading),
+                Column::Attribute(name, op) => {
+                    row.take_rule(name, op.text(), field.trim(), reading)
+                }
                 Column::Nameless if field.trim().is_empty() => Ok(()),
                 Column::Nameless => Err("the header row gives this column no name".to_owned()),
             };
@@ -67,7 +80,10 @@ impl Row {
                 problems.push(Problem::new(line, Some(title), reason));
             }
         }
-        if problems.is_empty() && row.email.is_none() && (!layout.has_header || row.username.is_none()) {
+        if problems.is_empty()
+            && row.email.is_none()
+            && (!layout.has_header || row.username.is_none())
+        {
             let reason = if layout.has_header {
                 "there is neither a username nor an e-mail address"
             } else {
@@ -75,7 +91,11 @@ impl Row {
             };
             problems.push(Problem::new(line, Some("email"), reason));
         }
-        if problems.is_empty() { Ok(row) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(row)
+        } else {
+            Err(problems)
+        }
     }
 
     fn empty(line: u64) -> Self {
@@ -98,7 +118,14 @@ impl Row {
         if field.is_empty() {
             return Ok(());
         }
-        let name = |kind| fold(kind, field).map(|folded| Some(Name { value: field.to_owned(), folded }));
+        let name = |kind| {
+            fold(kind, field).map(|folded| {
+                Some(Name {
+                    value: field.to_owned(),
+                    folded,
+                })
+            })
+        };
         match column {
             "username" => self.username = Some(fold(Kind::Username, field)?),
             "email" => self.email = name(Kind::Email)?,
@@ -121,7 +148,9 @@ impl Row {
             Some(_) => {}
             None => {
                 if let Some(doubt) = Stored::doubt(field) {
-                    return Err(format!("{doubt}; if it is the password itself, write cleartext$ before it"));
+                    return Err(format!(
+                        "{doubt}; if it is the password itself, write cleartext$ before it"
+                    ));
                 }
                 if !is_examined(field.as_bytes()) {
                     let most = proof::bounds::MAX_PASSWORD_OCTETS;
@@ -133,19 +162,31 @@ impl Row {
         Ok(())
     }
 
-    fn take_rule(&mut self, name: &str, op: &str, field: &str, reading: &Reading<'_>) -> Result<(), String> {
+    fn take_rule(
+        &mut self,
+        name: &str,
+        op: &str,
+        field: &str,
+        reading: &Reading<'_>,
+    ) -> Result<(), String> {
         if field.is_empty() {
             return Ok(());
         }
         let quoted = field.replace('\\', "\\\\").replace('"', "\\\"");
         let line = format!("{name} {op} \"{quoted}\"");
-        self.rules.push(parse_line(reading.dictionary, &line, None)?);
+        self.rules
+            .push(parse_line(reading.dictionary, &line, None)?);
         Ok(())
     }
 
     /// From what a username is made: the one given, or the part of the e-mail address before the `@`.
     pub(super) fn wanted_username(&self) -> &str {
-        let local = || self.email.as_ref().and_then(|email| email.value.rsplit_once('@')).map(|(local, _)| local);
+        let local = || {
+            self.email
+                .as_ref()
+                .and_then(|email| email.value.rsplit_once('@'))
+                .map(|(local, _)| local)
+        };
         self.username.as_deref().or_else(local).unwrap_or_default()
     }
 }
@@ -171,8 +212,8 @@ fn plain_name(field: &str) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::import::lines::Lines;
-    use crate::import::record::Records;
     use crate::import::reading::tests::reading;
+    use crate::import::record::Records;
     use radius_wire::dictionary::Dictionary;
 
     /// The last row of a text.
@@ -197,11 +238,22 @@ mod tests {
 
     #[test]
     fn five_columns_are_read() {
-        let row = read("anna, pass word ,Anna@Example.org, Anna ,\"Rossi, B.\"").ok().unwrap();
+        let row = read("anna, pass word ,Anna@Example.org, Anna ,\"Rossi, B.\"")
+            .ok()
+            .unwrap();
         assert_eq!(row.username.as_deref(), Some("anna"));
-        assert_eq!(row.password.as_deref().map(String::as_str), Some(" pass word "));
-        assert_eq!(row.email.as_ref().map(|email| email.folded.as_str()), Some("anna@example.org"));
-        assert_eq!((row.first_name.as_str(), row.last_name.as_str()), ("Anna", "Rossi, B."));
+        assert_eq!(
+            row.password.as_deref().map(String::as_str),
+            Some(" pass word ")
+        );
+        assert_eq!(
+            row.email.as_ref().map(|email| email.folded.as_str()),
+            Some("anna@example.org")
+        );
+        assert_eq!(
+            (row.first_name.as_str(), row.last_name.as_str()),
+            ("Anna", "Rossi, B.")
+        );
         let row = read(",,Anna.R@example.org,,").ok().unwrap();
         assert!(row.username.is_none() && row.password.is_none());
         assert_eq!(row.wanted_username(), "Anna.R");
@@ -213,27 +265,66 @@ mod tests {
                         nt:8846f7eaee8fb117ad06bdd830b7586c,anna,aabb.ccdd.eeff,users,2099-12-31,+39 06 12345678,3600,\"a=\"\"b\\\",600")
             .ok()
             .unwrap();
-        assert_eq!(row.mac.map(|mac| mac.folded).as_deref(), Some("AA-BB-CC-DD-EE-FF"));
+        assert_eq!(
+            row.mac.map(|mac| mac.folded).as_deref(),
+            Some("AA-BB-CC-DD-EE-FF")
+        );
         assert_eq!(row.group.as_deref(), Some("acme-users"));
-        assert_eq!(row.expires.map(Time::to_rfc3339).as_deref(), Some("2099-12-31T23:00:00Z"));
-        let rules: Vec<String> = row.rules.iter().map(|(side, rule)| format!("{side} {rule}")).collect();
-        assert_eq!(rules, ["reply Session-Timeout := 3600", "reply Cisco-AVPair := a=\"b\\", "check Max-Daily-Session := 600"]);
+        assert_eq!(
+            row.expires.map(Time::to_rfc3339).as_deref(),
+            Some("2099-12-31T23:00:00Z")
+        );
+        let rules: Vec<String> = row
+            .rules
+            .iter()
+            .map(|(side, rule)| format!("{side} {rule}"))
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                "reply Session-Timeout := 3600",
+                "reply Cisco-AVPair := a=\"b\\",
+                "check Max-Daily-Session := 600"
+            ]
+        );
     }
 
     #[test]
     fn every_wrong_field_of_a_row_is_named() {
-        refused("a,b,c,d,e", &["line 1, column email: e-mail address 'c': it has no @"]);
+        refused(
+            "a,b,c,d,e",
+            &["line 1, column email: e-mail address 'c': it has no @"],
+        );
         refused("a,b,,d,e\na,b,,d,e", &["line 2, column email: it is empty"]);
-        refused("a,b,c@d,d,e\nx", &["line 2: it has 1 fields where without a header row there are 5"]);
-        refused("username\na,b", &["line 2: it has 2 fields where the header row has 1"]);
+        refused(
+            "a,b,c@d,d,e\nx",
+            &["line 2: it has 1 fields where without a header row there are 5"],
+        );
+        refused(
+            "username\na,b",
+            &["line 2: it has 2 fields where the header row has 1"],
+        );
         refused("username,email\n ,", &[]);
-        refused("username,email,password\n,,x", &["column email: there is neither"]);
+        refused(
+            "username,email,password\n,,x",
+            &["column email: there is neither"],
+        );
         refused("username,\na,b", &["column 2: the header row gives"]);
         refused(
             "username,email,phone,mac,group,expires,Framed-IP-Address\na,x,1,zz,usrs,soon,10.0.0",
-            &["no @", "country code", "MAC address", "did you mean 'acme-users'", "not a time", "IPv4"],
+            &[
+                "no @",
+                "country code",
+                "MAC address",
+                "did you mean 'acme-users'",
+                "not a time",
+                "IPv4",
+            ],
         );
-        refused("username,expires\na,2001-01-01", &["column expires: it is in the past"]);
+        refused(
+            "username,expires\na,2001-01-01",
+            &["column expires: it is in the past"],
+        );
         refused("username,first_name\na,\"b\nc\"", &["control character"]);
     }
 

@@ -40,13 +40,22 @@ impl<'s> Rows<'s> {
         let named = |e: std::io::Error| source.unreadable(&e);
         let mut records = Records::new(Lines::new(source.open()?).map_err(named)?);
         let Some(first) = records.next().map_err(named)? else {
-            return Ok(Opened::Unreadable(vec![Problem::new(1, None, "the file is empty")]));
+            return Ok(Opened::Unreadable(vec![Problem::new(
+                1,
+                None,
+                "the file is empty",
+            )]));
         };
         Ok(match Layout::of(&first, dictionary) {
             Err(problems) => Opened::Unreadable(problems),
             Ok(layout) => {
                 let first = (!layout.has_header).then_some(first);
-                Opened::Rows(Box::new(Rows { source, records, layout, first }))
+                Opened::Rows(Box::new(Rows {
+                    source,
+                    records,
+                    layout,
+                    first,
+                }))
             }
         })
     }
@@ -73,7 +82,10 @@ impl<'s> Rows<'s> {
     /// [`Error::Invalid`] when the file cannot be read any further.
     pub(super) fn next(&mut self, reading: &Reading<'_>) -> Result<Option<Item>, Error> {
         let record = self.record()?;
-        Ok(record.map(|record| Item { line: record.line, row: Row::read(&record, &self.layout, reading) }))
+        Ok(record.map(|record| Item {
+            line: record.line,
+            row: Row::read(&record, &self.layout, reading),
+        }))
     }
 
     /// Passes over rows that were imported before.

@@ -99,12 +99,24 @@ pub async fn run(
     go_on(import, dictionary, source, checked.at, progress).await
 }
 
-async fn batch_name(kernel: &Kernel, source: &Source, options: &ImportOptions) -> Result<String, Error> {
+async fn batch_name(
+    kernel: &Kernel,
+    source: &Source,
+    options: &ImportOptions,
+) -> Result<String, Error> {
     if let Some(name) = &options.name {
         return Ok(name.clone());
     }
-    let file: String = source.name().chars().filter(|c| !c.is_control()).take(80).collect();
-    let name = format!("{file} {}", kernel.now().to_chrono().format("%Y-%m-%d %H:%M:%S"));
+    let file: String = source
+        .name()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(80)
+        .collect();
+    let name = format!(
+        "{file} {}",
+        kernel.now().to_chrono().format("%Y-%m-%d %H:%M:%S")
+    );
     let known = batch::by_name(&kernel.db, options.organisation.id, &name).await?;
     Ok(match known {
         None => name,
@@ -127,13 +139,21 @@ pub async fn resume(
     progress: impl FnMut(Progress) + Send,
 ) -> Result<Outcome, Error> {
     let missing = || Error::NotFound(format!("there is no batch with id {id}"));
-    let mut batch = batch::by_id(&kernel.db, Scope::Everything, id).await?.ok_or_else(missing)?;
+    let mut batch = batch::by_id(&kernel.db, Scope::Everything, id)
+        .await?
+        .ok_or_else(missing)?;
     if !batch.status.is_unfinished() {
-        let how = if batch.status == Status::Completed { "is complete" } else { "was taken back" };
+        let how = if batch.status == Status::Completed {
+            "is complete"
+        } else {
+            "was taken back"
+        };
         return Err(Error::Conflict(format!("batch '{}' {how}", batch.name)));
     }
     batch.terms.skip_bad = skip_bad.unwrap_or(batch.terms.skip_bad);
-    let organisation: Organisation = organisation::by_id(&kernel.db, batch.organisation).await?.ok_or_else(missing)?;
+    let organisation: Organisation = organisation::by_id(&kernel.db, batch.organisation)
+        .await?
+        .ok_or_else(missing)?;
     let at = batch.created;
     let reading = reading(kernel, dictionary, &organisation, at).await?;
     let scan: Scan = scan(source, &reading)?;
@@ -184,12 +204,19 @@ async fn go_on(
                 rounds += 1;
                 continue;
             }
-            Ended::Again => return Err(Error::Conflict("the database keeps refusing these rows; try again".into())),
+            Ended::Again => {
+                return Err(Error::Conflict(
+                    "the database keeps refusing these rows; try again".into(),
+                ));
+            }
             Ended::Rows(done) => drop(queue.drain(..done)),
-            Ended::Stopped(_, problems) => return Err(stopped(&import.batch, &problems)),
+            Ended::Stopped(problems) => return Err(stopped(&import.batch, &problems)),
         }
         rounds = 0;
-        progress(Progress { done: import.batch.rows_done, total: import.batch.rows_total });
+        progress(Progress {
+            done: import.batch.rows_done,
+            total: import.batch.rows_total,
+        });
         if kernel.db.engine() == Engine::Sqlite {
             // One process writes at a time, and who waits looks again only now and then: leave them a gap.
             tokio::time::sleep(started.elapsed() / 4).await;
@@ -202,7 +229,10 @@ async fn go_on(
 }
 
 fn stopped(batch: &Batch, problems: &[Problem]) -> Error {
-    let first = problems.first().map(ToString::to_string).unwrap_or_default();
+    let first = problems
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     Error::Invalid(format!(
         "{first}; the {} rows before it are imported as batch '{}' ({}): resume it with bad rows left out, or take it back",
         batch.rows_done, batch.name, batch.id
@@ -221,7 +251,9 @@ async fn finish(mut import: Import<'_>) -> Result<Outcome, Error> {
     Ok(Outcome {
         created: counts.created,
         joined: counts.joined,
-        matched: batch.rows_done.saturating_sub(counts.created + counts.joined + skipped),
+        matched: batch
+            .rows_done
+            .saturating_sub(counts.created + counts.joined + skipped),
         skipped,
         problems: import.problems,
         warnings: import.warnings,

@@ -35,7 +35,11 @@ pub(super) struct Claims(HashMap<[u8; 16], u64>);
 
 impl Claims {
     fn key(kind: Kind, folded: &str) -> [u8; 16] {
-        let digest = Sha256::new().chain_update(kind.word()).chain_update([0]).chain_update(folded).finalize();
+        let digest = Sha256::new()
+            .chain_update(kind.word())
+            .chain_update([0])
+            .chain_update(folded)
+            .finalize();
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
         key
@@ -65,14 +69,18 @@ impl Claims {
 
 /// The names that a row gives: kind, column, as given, as compared.
 pub(super) fn names(row: &Row) -> impl Iterator<Item = (Kind, &'static str, &str, &str)> {
-    let username = row.username.as_deref().map(|name| (Kind::Username, "username", name, name));
+    let username = row
+        .username
+        .as_deref()
+        .map(|name| (Kind::Username, "username", name, name));
     let others = [
         (Kind::Email, "email", &row.email),
         (Kind::Phone, "phone_number", &row.phone),
         (Kind::Mac, "mac", &row.mac),
     ];
     let others = others.into_iter().filter_map(|(kind, column, name)| {
-        name.as_ref().map(|name| (kind, column, name.value.as_str(), name.folded.as_str()))
+        name.as_ref()
+            .map(|name| (kind, column, name.value.as_str(), name.folded.as_str()))
     });
     username.into_iter().chain(others)
 }
@@ -122,7 +130,11 @@ pub(super) fn scan(source: &Source, reading: &Reading<'_>) -> Result<Scan, Error
         scan.problems.extend(problems);
     }
     if scan.rows == 0 {
-        scan.problems.push(Problem::new(1, None, "the file has a header row and nothing below it"));
+        scan.problems.push(Problem::new(
+            1,
+            None,
+            "the file has a header row and nothing below it",
+        ));
         return Ok(scan);
     }
     scan.is_unreadable = false;
@@ -137,8 +149,18 @@ mod tests {
 
     fn check(text: &str, rows: u64, bad_rows: u64, parts: &[&str]) {
         let scan = scan(&Source::bytes(text.as_bytes(), "x.csv"), &reading()).unwrap();
-        assert_eq!((scan.rows, scan.bad_rows), (rows, bad_rows), "{text}: {:?}", scan.problems);
-        assert_eq!(scan.problems.listed.len(), parts.len(), "{text}: {:?}", scan.problems);
+        assert_eq!(
+            (scan.rows, scan.bad_rows),
+            (rows, bad_rows),
+            "{text}: {:?}",
+            scan.problems
+        );
+        assert_eq!(
+            scan.problems.listed.len(),
+            parts.len(),
+            "{text}: {:?}",
+            scan.problems
+        );
         for (problem, part) in scan.problems.listed.iter().zip(parts) {
             assert!(problem.to_string().contains(part), "{text}: {problem}");
         }
@@ -164,7 +186,12 @@ mod tests {
 
     #[test]
     fn a_bad_row_claims_nothing() {
-        check("username,expires\na,soon\na,\n", 2, 1, &["line 2, column expires"]);
+        check(
+            "username,expires\na,soon\na,\n",
+            2,
+            1,
+            &["line 2, column expires"],
+        );
     }
 
     #[test]
@@ -178,13 +205,26 @@ mod tests {
     fn all_bad_lines_are_found_in_one_go() {
         let text = b"username,email\nj\xe9,\n\"open,\nc,\nd,x\ne,\"a\"b\n";
         let scan = scan(&Source::bytes(&text[..], "x.csv"), &reading()).unwrap();
-        let lines: Vec<u64> = scan.problems.listed.iter().map(|problem| problem.line).collect();
-        assert_eq!((lines, scan.rows, scan.bad_rows), (vec![2, 3, 5, 6], 5, 4), "{:?}", scan.problems);
+        let lines: Vec<u64> = scan
+            .problems
+            .listed
+            .iter()
+            .map(|problem| problem.line)
+            .collect();
+        assert_eq!(
+            (lines, scan.rows, scan.bad_rows),
+            (vec![2, 3, 5, 6], 5, 4),
+            "{:?}",
+            scan.problems
+        );
     }
 
     #[test]
     fn the_digest_is_of_the_whole_file() {
         let source = Source::bytes(&b"\xef\xbb\xbfusername\na\n\n\n"[..], "x.csv");
-        assert_eq!(scan(&source, &reading()).unwrap().digest, source.digest().unwrap());
+        assert_eq!(
+            scan(&source, &reading()).unwrap().digest,
+            source.digest().unwrap()
+        );
     }
 }

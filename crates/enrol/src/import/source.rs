@@ -27,7 +27,11 @@ impl Source {
     /// Its name for people.
     pub fn name(&self) -> String {
         match self {
-            Source::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Source::File(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
             Source::Bytes(_, name) => name.clone(),
         }
     }
@@ -38,10 +42,16 @@ impl Source {
     /// [`Error::Invalid`] names the file and says why it cannot be read.
     pub(super) fn open(&self) -> Result<Counted, Error> {
         let inner: Box<dyn Read + Send> = match self {
-            Source::File(path) => Box::new(std::fs::File::open(path).map_err(|e| self.unreadable(&e))?),
+            Source::File(path) => {
+                Box::new(std::fs::File::open(path).map_err(|e| self.unreadable(&e))?)
+            }
             Source::Bytes(octets, _) => Box::new(Cursor::new(Arc::clone(octets))),
         };
-        Ok(Counted { inner, digest: Sha256::new(), octets: 0 })
+        Ok(Counted {
+            inner,
+            digest: Sha256::new(),
+            octets: 0,
+        })
     }
 
     pub(super) fn unreadable(&self, reason: &std::io::Error) -> Error {

@@ -51,7 +51,8 @@ pub struct TakenBack {
 /// [`Error::NotFound`] for the batch, [`Error::Engine`]; what was taken back before stays so.
 pub async fn take_back(kernel: &Kernel, id: BatchId) -> Result<TakenBack, Error> {
     let batch = batch::by_id(&kernel.db, Scope::Everything, id).await?;
-    let mut batch = batch.ok_or_else(|| Error::NotFound(format!("there is no batch with id {id}")))?;
+    let mut batch =
+        batch.ok_or_else(|| Error::NotFound(format!("there is no batch with id {id}")))?;
     if batch.status != Status::TakenBack {
         // First, so that no process goes on importing.
         batch.status = Status::TakenBack;
@@ -63,7 +64,9 @@ pub async fn take_back(kernel: &Kernel, id: BatchId) -> Result<TakenBack, Error>
     loop {
         let started = Instant::now();
         let mut tx = kernel.db.begin().await?;
-        let made: Vec<MadeRow> = tx.all(MADE, kernel::values![id, batch.organisation, CHUNK]).await?;
+        let made: Vec<MadeRow> = tx
+            .all(MADE, kernel::values![id, batch.organisation, CHUNK])
+            .await?;
         if made.is_empty() {
             return Ok(taken);
         }
@@ -80,7 +83,13 @@ pub async fn take_back(kernel: &Kernel, id: BatchId) -> Result<TakenBack, Error>
     }
 }
 
-async fn undo(tx: &mut Tx, kernel: &Kernel, batch: &Batch, row: MadeRow, taken: &mut TakenBack) -> Result<(), Error> {
+async fn undo(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    batch: &Batch,
+    row: MadeRow,
+    taken: &mut TakenBack,
+) -> Result<(), Error> {
     if row.created_person && row.elsewhere == 0 {
         taken.people += u64::from(person::delete(tx, kernel, PersonId(row.person_id)).await?);
     } else if row.created_person || row.created_membership {
@@ -92,5 +101,7 @@ async fn undo(tx: &mut Tx, kernel: &Kernel, batch: &Batch, row: MadeRow, taken: 
     } else {
         taken.kept += 1;
     }
-    tx.run(RELEASE, kernel::values![batch.id, row.person_id]).await.map(|_| ())
+    tx.run(RELEASE, kernel::values![batch.id, row.person_id])
+        .await
+        .map(|_| ())
 }

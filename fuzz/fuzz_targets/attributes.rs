@@ -1,0 +1,4 @@
+//! Any octets as attributes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| radius_wire::fuzz::attributes(data));
