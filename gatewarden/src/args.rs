@@ -39,33 +39,33 @@ pub struct Cli {
 pub enum Command {
     /// Runs the server
     Serve(crate::serve::ServeArgs),
-    /// Runs a server with demo content
+    /// Runs a server with demo content, on this machine only; its data are temporary
     Dev(crate::dev::DevArgs),
-    /// Shows it at work
+    /// Shows Gatewarden at work: simulated NASes and users, live for a while
     Demo(crate::demo::DemoArgs),
-    /// Organisations
+    /// Organisations: whose users, groups and NASes these are
     Org(crate::org::OrgArgs),
-    /// NASes
+    /// NASes: access points, gateways and switches that may ask
     Nas(crate::nas::NasArgs),
-    /// Users
+    /// Users: people, and devices known by their MAC address
     User(crate::user::UserArgs),
-    /// Groups
+    /// Groups: what is checked before their people come in, and what the NAS is told
     Group(crate::group::GroupArgs),
-    /// Sessions
+    /// Sessions: who is online and who was
     Session(crate::session::SessionArgs),
-    /// Why
+    /// Shows the last decisions about a user, a device or a session, and the remedy
     Explain(crate::explain::ExplainArgs),
-    /// Asks a server
+    /// Asks a RADIUS server and shows what it answers
     Ping(crate::ping::PingArgs),
-    /// Packets to text
+    /// Shows packets by attribute name: hex, one packet a line, or a capture (pcap, pcapng)
     Decode(crate::decode::DecodeArgs),
-    /// Text to packets
+    /// Makes packets of decoded objects: the reverse of decode
     Encode(crate::encode::EncodeArgs),
-    /// The configuration
+    /// Prints the annotated default configuration, or checks the one in use
     Config(crate::config::ConfigArgs),
-    /// The schema
+    /// Brings the database's schema up to date (every other command does so, too)
     Migrate(crate::migrate::MigrateArgs),
-    /// Completions
+    /// Prints completions for a shell
     Completions(crate::completions::CompletionsArgs),
     /// Prints the man page (troff): gatewarden man | man -l -
     Man,

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use clap_complete::Shell;
 
-/// Prints completions for a shell
+/// Options of `completions`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

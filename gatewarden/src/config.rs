@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::place::PlaceArgs;
 
-/// Prints the annotated default configuration, or checks the one in use
+/// Options of `config`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

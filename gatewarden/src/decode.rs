@@ -26,7 +26,7 @@ const MAX_CONVERSATIONS: usize = 1_024;
 /// Octets read at once.
 const BUFFER_OCTETS: usize = 64 * 1024;
 
-/// Shows packets by attribute name: hex, one packet a line, or a capture (pcap, pcapng)
+/// Options of `decode`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

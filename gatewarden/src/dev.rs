@@ -13,7 +13,7 @@ use aaa_server::Purpose;
 use kernel::db::Location;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Runs a server with demo content, on this machine only; its data are temporary
+/// Options of `dev`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 
-/// Makes packets of decoded objects: the reverse of decode
+/// Options of `encode`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 What an object states is taken as it is. What you remove from it is computed: length, authenticator,

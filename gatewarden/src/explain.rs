@@ -15,7 +15,7 @@ use usage::attempt::{Attempt, Verdict};
 /// Names of one person that are looked up; nobody has more.
 const MAX_NAMES: usize = 32;
 
-/// Shows the last decisions about a user, a device or a session: each check, its verdict, the remedy
+/// Options of `explain`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -11,7 +11,7 @@ use kernel::Scope;
 use radius_wire::dictionary::Dictionary;
 use serde::Serialize;
 
-/// Groups: what is checked before their people come in, and what the NAS is told
+/// Options of `group`.
 #[derive(Args)]
 #[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
 pub struct GroupArgs {

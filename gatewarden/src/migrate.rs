@@ -5,7 +5,7 @@ use crate::house::House;
 use crate::output::Output;
 use crate::place::PlaceArgs;
 
-/// Brings the database's schema up to date (every other command does so, too)
+/// Options of `migrate`.
 #[derive(clap::Args)]
 pub struct MigrateArgs {}
 

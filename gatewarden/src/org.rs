@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use identity::{Namespace, NewOrganisation, organisation};
 use kernel::Scope;
 
-/// Organisations: whose users, groups and NASes these are
+/// Options of `org`.
 #[derive(Args)]
 #[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
 pub struct OrgArgs {

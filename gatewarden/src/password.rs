@@ -1,7 +1,7 @@
 //! Passwords from the command line or from standard input; nothing is ever asked at a prompt.
 
 use crate::failure::Failure;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use zeroize::Zeroizing;
 
 /// Longest line read as a password; hashes of every known form are shorter.

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use aaa_server::Purpose;
 use std::net::IpAddr;
 
-/// Runs the server
+/// Options of `serve`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 When logins are decided it prints one line on standard output: READY with its addresses. The log goes to

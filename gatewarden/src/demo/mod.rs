@@ -54,7 +54,7 @@ const DISABLED: &str = "kofi";
 /// Somebody nobody knows.
 const STRANGER: &str = "mallory";
 
-/// Shows Gatewarden at work: simulated NASes and users, live for a while
+/// Options of `demo`.
 #[derive(clap::Args)]
 pub struct DemoArgs {
     /// How long

@@ -13,7 +13,7 @@ use identity::organisation;
 use kernel::Scope;
 use zeroize::Zeroizing;
 
-/// NASes: access points, gateways and switches that may ask
+/// Options of `nas`.
 #[derive(Args)]
 #[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
 pub struct NasArgs {

@@ -6,7 +6,7 @@ use crate::output::{Facts, Output, Table, clean, moment, yes_no};
 use access::nas::{self, Nas, NasLine};
 use access::observation::{Advice, advice};
 use kernel::{Scope, Time};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 /// Which of the two secrets a NAS was last seen to use.
 fn secret_in_use(line: &NasLine) -> &'static str {

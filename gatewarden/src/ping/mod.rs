@@ -67,7 +67,7 @@ pub enum Status {
     Off,
 }
 
-/// Asks a RADIUS server and shows what it answers
+/// Options of `ping`.
 #[derive(Args)]
 #[command(after_help = "\
 Exit code: 0 accepted (or alive, or stored), 1 rejected, 2 no answer or one that cannot be believed.

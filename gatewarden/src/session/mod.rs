@@ -10,7 +10,7 @@ use kernel::{OrganisationId, Time};
 use usage::{ListFilter, SessionView};
 use usage::session::Session;
 
-/// Sessions: who is online and who was
+/// Options of `session`.
 #[derive(Args)]
 #[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
 pub struct SessionArgs {

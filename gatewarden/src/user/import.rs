@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// Problems shown on a screen; --json shows all.
 const MAX_SHOWN: usize = 50;
 
-/// Imports users
+/// Options of `user import`.
 #[derive(Args)]
 #[command(after_help = "\
 With a header row the columns are: username, password, email, first_name, last_name, phone_number, group, expires, mac,

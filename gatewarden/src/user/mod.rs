@@ -5,7 +5,6 @@ mod find;
 pub mod import;
 mod show;
 
-pub use find::member;
 
 use crate::failure::Failure;
 use crate::house::House;
@@ -13,7 +12,7 @@ use crate::password::PasswordArgs;
 use clap::{Args, Subcommand, ValueEnum};
 use identity::Store;
 
-/// Users: people, and devices known by their MAC address
+/// Options of `user`.
 #[derive(Args)]
 #[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
 pub struct UserArgs {

@@ -202,12 +202,12 @@ impl<'a> Import<'a> {
             Decision::CreateNumbered => self.free_username(tx, row, holders).await?,
             Decision::Match(holder) => {
                 // Whoever is known was met before; somebody who is not a member appeared a moment ago.
-                let wait = || {
-                    Error::Conflict(
+                if holder.membership.is_none() {
+                    return Err(Error::Conflict(
                         "somebody with this e-mail address is just being made".to_owned(),
-                    )
-                };
-                return holder.membership.map(|_| Vec::new()).ok_or_else(wait);
+                    ));
+                }
+                return Ok(self.kept_name(row, holder, holders).into_iter().collect());
             }
         };
         let made_up = row.password.is_none().then(|| {
@@ -270,6 +270,17 @@ impl<'a> Import<'a> {
             .iter()
             .map(|warning| Problem::new(row.line, None, warning.to_string()))
             .collect())
+    }
+
+    /// What to say when a row gives somebody who is known another username.
+    fn kept_name(&self, row: &Row, holder: Holder, holders: &Holders) -> Option<Problem> {
+        // Without a header row a username is a wish.
+        let username = row.username.as_deref().filter(|_| self.scan.has_header)?;
+        let has_it = holders
+            .of(Kind::Username, username)
+            .is_some_and(|known| known.person == holder.person);
+        let reason = "whoever has this e-mail address is known by another username, and keeps it";
+        (!has_it).then(|| Problem::new(row.line, Some("username"), reason))
     }
 
     /// The username that a row wants, with the first number that makes it free.

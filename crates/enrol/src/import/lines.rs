@@ -295,10 +295,10 @@ mod tests {
         );
         assert!(latin[2].1.is_ok());
         assert!(
-            read(b"a\0b")[0]
+            read(b"anna,a\0b")[0]
                 .1
                 .as_ref()
-                .is_err_and(|e| e.contains("octet 2"))
+                .is_err_and(|e| e.contains("octet 7"))
         );
         let mut half = utf16("\u{feff}ab", true);
         half.push(b'x');

@@ -29,10 +29,13 @@ impl Reading<'_> {
         if let Some(known) = self.groups.get(name).or_else(|| self.groups.get(&full)) {
             return Ok(known);
         }
-        let names = || self.groups.iter().map(String::as_str);
-        let near = nearest(name, names()).or_else(|| nearest(&full, names()));
-        let hint = near
-            .map(|near| format!("; did you mean '{near}'?"))
+        // Without the slug, which all of them share and which would make any two look alike.
+        let prefix = format!("{}-", self.organisation.slug);
+        let bare = |full: &'_ str| full.strip_prefix(&prefix).map(str::to_owned);
+        let names: Vec<String> = self.groups.iter().filter_map(|full| bare(full)).collect();
+        let given = bare(name).unwrap_or_else(|| name.to_owned());
+        let hint = nearest(&given, names.iter().map(String::as_str))
+            .map(|near| format!("; did you mean '{prefix}{near}'?"))
             .unwrap_or_default();
         let shown = name.escape_debug();
         Err(format!(

@@ -304,7 +304,6 @@ mod tests {
             "username\na,b",
             &["line 2: it has 2 fields where the header row has 1"],
         );
-        refused("username,email\n ,", &[]);
         refused(
             "username,email,password\n,,x",
             &["column email: there is neither"],

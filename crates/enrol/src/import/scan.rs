@@ -227,4 +227,24 @@ mod tests {
             source.digest().unwrap()
         );
     }
+
+    proptest::proptest! {
+        /// No octets make the scan panic, and every problem has a line of the file.
+        #[test]
+        fn any_octets_are_scanned(
+            head in proptest::sample::select(vec!["", "username,email\n", "\u{feff}email;mac;Class\n"]),
+            octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+            wide in proptest::prelude::any::<bool>(),
+        ) {
+            let mut file = if wide { vec![0xff, 0xfe] } else { Vec::new() };
+            file.extend_from_slice(head.as_bytes());
+            file.extend(octets);
+            let lines = 1 + file.iter().filter(|octet| matches!(octet, b'\n' | b'\r')).count() as u64;
+            // A spreadsheet's own beginning is the one thing that is refused as a whole.
+            if let Ok(scan) = scan(&Source::bytes(file, "x.csv"), &reading()) {
+                proptest::prop_assert!(scan.bad_rows <= scan.rows && scan.rows <= lines);
+                proptest::prop_assert!(scan.problems.listed.iter().all(|problem| (1..=lines).contains(&problem.line)));
+            }
+        }
+    }
 }

@@ -51,7 +51,7 @@ fn secret(text: &str) -> Zeroizing<String> {
 }
 
 impl House {
-    fn new(&self, at: &str) -> NewNas {
+    fn nas_at(&self, at: &str) -> NewNas {
         NewNas::new(self.acme.id, network(at), secret("correct horse battery"))
     }
 
@@ -88,7 +88,7 @@ async fn a_nas_is_read_back_as_it_was_added() {
             value: "Beta.Example".into(),
             organisation: house.beta.id,
         }],
-        ..house.new("10.0.0.0/8")
+        ..house.nas_at("10.0.0.0/8")
     };
     let added = add(&house.kernel, new).await.unwrap();
     assert_eq!((added.outcome, added.warnings.len()), (Outcome::Made, 0));
@@ -114,7 +114,7 @@ async fn a_nas_is_read_back_as_it_was_added() {
             find(&house.kernel.db, Scope::Everything, text)
                 .await
                 .unwrap(),
-            [nas.clone()],
+            std::slice::from_ref(&nas),
             "{text}"
         );
     }
@@ -150,42 +150,42 @@ async fn what_cannot_be_a_nas_is_refused_with_the_field() {
             "network",
             NewNas {
                 network: None,
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
         (
             "name",
             NewNas {
                 name: long.clone(),
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
         (
             "identifier",
             NewNas {
                 identifier: Some(long),
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
         (
             "description",
             NewNas {
                 description: "\u{1b}".into(),
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
         (
             "5000 ms",
             NewNas {
                 reject_delay_ms: 5_001,
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
         (
             "secret",
             NewNas {
                 secret: secret(""),
-                ..house.new("10.0.0.1")
+                ..house.nas_at("10.0.0.1")
             },
         ),
     ];
@@ -199,7 +199,7 @@ async fn what_cannot_be_a_nas_is_refused_with_the_field() {
     let named = NewNas {
         network: None,
         identifier: Some("roaming".into()),
-        ..house.new("10.0.0.1")
+        ..house.nas_at("10.0.0.1")
     };
     assert_eq!(add(&house.kernel, named).await.unwrap().nas.name, "roaming");
 }
@@ -207,15 +207,18 @@ async fn what_cannot_be_a_nas_is_refused_with_the_field() {
 #[tokio::test]
 async fn the_same_place_again_is_a_conflict_and_another_secret_begins_a_change() {
     let house = house().await;
-    let nas = add(&house.kernel, house.new("10.0.0.1")).await.unwrap().nas;
-    let again = add(&house.kernel, house.new("10.0.0.1/32")).await;
+    let nas = add(&house.kernel, house.nas_at("10.0.0.1"))
+        .await
+        .unwrap()
+        .nas;
+    let again = add(&house.kernel, house.nas_at("10.0.0.1/32")).await;
     assert!(
         matches!(&again, Err(Error::Conflict(text)) if text.contains("'10.0.0.1' is there already")),
         "{again:?}"
     );
     let other = NewNas {
         secret: secret("another horse battery"),
-        ..house.new("10.0.0.1")
+        ..house.nas_at("10.0.0.1")
     };
     let added = add(&house.kernel, other).await.unwrap();
     assert_eq!(
@@ -227,7 +230,7 @@ async fn the_same_place_again_is_a_conflict_and_another_secret_begins_a_change()
     // the coming secret is known too
     let other = NewNas {
         secret: secret("another horse battery"),
-        ..house.new("10.0.0.1")
+        ..house.nas_at("10.0.0.1")
     };
     assert!(matches!(
         add(&house.kernel, other).await,
@@ -236,7 +239,7 @@ async fn the_same_place_again_is_a_conflict_and_another_secret_begins_a_change()
     // with an identifier, or in another organisation, it is another NAS
     let named = NewNas {
         identifier: Some("ap".into()),
-        ..house.new("10.0.0.1")
+        ..house.nas_at("10.0.0.1")
     };
     assert_eq!(
         add(&house.kernel, named).await.unwrap().outcome,
@@ -244,7 +247,7 @@ async fn the_same_place_again_is_a_conflict_and_another_secret_begins_a_change()
     );
     let foreign = NewNas {
         organisation: house.beta.id,
-        ..house.new("10.0.0.1")
+        ..house.nas_at("10.0.0.1")
     };
     let foreign = add(&house.kernel, foreign).await.unwrap();
     assert!(
@@ -260,7 +263,7 @@ async fn the_same_place_again_is_a_conflict_and_another_secret_begins_a_change()
 #[tokio::test]
 async fn a_secret_is_changed_in_two_steps_or_taken_back() {
     let house = house().await;
-    let id = add(&house.kernel, house.new("10.0.0.1"))
+    let id = add(&house.kernel, house.nas_at("10.0.0.1"))
         .await
         .unwrap()
         .nas
@@ -314,7 +317,7 @@ async fn a_change_is_kept_with_its_versions_and_no_secret_is_in_them() {
         &house.kernel,
         NewNas {
             community: Some("private-word".into()),
-            ..house.new("10.0.0.1")
+            ..house.nas_at("10.0.0.1")
         },
     );
     let id = nas.await.unwrap().nas.id;
@@ -356,7 +359,10 @@ async fn a_change_is_kept_with_its_versions_and_no_secret_is_in_them() {
         change(&house.kernel, id, nowhere).await,
         Err(Error::Invalid(_))
     ));
-    let other = add(&house.kernel, house.new("10.0.0.3")).await.unwrap().nas;
+    let other = add(&house.kernel, house.nas_at("10.0.0.3"))
+        .await
+        .unwrap()
+        .nas;
     let there = NasChange {
         network: Some(network("10.0.0.2")),
         ..NasChange::default()
@@ -371,7 +377,7 @@ async fn a_change_is_kept_with_its_versions_and_no_secret_is_in_them() {
 #[tokio::test]
 async fn routes_are_replaced_whole_and_must_lead_somewhere() {
     let house = house().await;
-    let id = add(&house.kernel, house.new("10.0.0.1"))
+    let id = add(&house.kernel, house.nas_at("10.0.0.1"))
         .await
         .unwrap()
         .nas
@@ -412,7 +418,7 @@ async fn routes_are_replaced_whole_and_must_lead_somewhere() {
 #[tokio::test]
 async fn a_restart_only_moves_on_and_a_removed_nas_is_gone() {
     let house = house().await;
-    let id = add(&house.kernel, house.new("10.0.0.1"))
+    let id = add(&house.kernel, house.nas_at("10.0.0.1"))
         .await
         .unwrap()
         .nas
@@ -440,12 +446,12 @@ async fn a_restart_only_moves_on_and_a_removed_nas_is_gone() {
 #[tokio::test]
 async fn a_damaged_nas_is_left_out_and_a_missing_key_refused() {
     let house = house().await;
-    let id = add(&house.kernel, house.new("10.0.0.1"))
+    let id = add(&house.kernel, house.nas_at("10.0.0.1"))
         .await
         .unwrap()
         .nas
         .id;
-    add(&house.kernel, house.new("10.0.0.2")).await.unwrap();
+    add(&house.kernel, house.nas_at("10.0.0.2")).await.unwrap();
     let mut tx = house.kernel.db.begin().await.unwrap();
     tx.run(SET_CURRENT, kernel::values![id, "v1:damaged"])
         .await

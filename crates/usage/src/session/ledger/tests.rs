@@ -47,6 +47,15 @@ fn wraps_are_inferred_and_nothing_else() {
 }
 
 #[test]
+fn two_late_reports_part_two_low_ones_that_came_before() {
+    let order = [(2, None, 1), (4, None, 1), (1, None, 2_164_475_589), (3, None, 2_415_906_040)];
+    let mut sorted = order;
+    sorted.sort_unstable();
+    check(&sorted, 2 * WRAP + 1, 2);
+    assert_eq!(enter(&order).totals(), enter(&sorted).totals());
+}
+
+#[test]
 fn gigawords_are_believed_and_end_all_guessing() {
     let count = |low: u64, high| Some(Count { low: u32::try_from(low).unwrap(), high });
     let mark = |at, input| Mark { at, seconds: None, input, output: None, day: 1 };
