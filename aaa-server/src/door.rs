@@ -213,7 +213,7 @@ impl Shared {
                 peer,
             );
         }
-        let facts = self.register.facts(now, nas, &question);
+        let facts = self.register.facts(now, nas, peer.address.ip(), &question);
         let walk = facts.walk(&question);
         if let Some(defer) = defer
             && facts.needs_slow_proof(&walk, &question)

@@ -1,4 +1,3 @@
-// NOTE FOR HELPER S: the lead adapts this file to access as of 14:05; do not change access for it.
 //! What is kept of every request, on its way to the database: attempts, locks, and what each NAS was seen to do.
 //!
 //! Receive threads only put things into bounded queues and small maps here; a task writes them in batches. When the

@@ -87,7 +87,9 @@ fn with_remedy(failure: &Failure) -> Failure {
 fn greet(running: &Running, is_temporary: bool) -> Result<(), Failure> {
     let auth = running.addresses(Purpose::Authentication);
     let acct = running.addresses(Purpose::Accounting);
-    let data = running.house().place.data.display().to_string();
+    let data = &running.house().place.data;
+    // The lines below are for another terminal, which may stand in another folder.
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.clone()).display().to_string();
     let program = std::env::args().next().unwrap_or_else(|| "gatewarden".to_owned());
     let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string).unwrap_or_default();
     let (ask, report) = (first(&auth), first(&acct));

@@ -7,11 +7,14 @@ use aaa_server::{Purpose, RadiusConfig, Server, ServerHealth, ServerParts};
 use mgmt_api::{Health, HttpConfig, HttpDoor};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often it is looked whether the register has loaded.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Signals within this time are one.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// What the health page reads.
 struct Doors(ServerHealth);
@@ -153,6 +156,18 @@ impl Signals {
         while self.next().await != Asked::Stop {}
     }
 
+    /// The next one that ends the process, after a while in which further ones count as the first: some programs send
+    /// the same signal to a process and to its group.
+    async fn stop_again(&mut self) {
+        let first = Instant::now();
+        loop {
+            self.stop().await;
+            if first.elapsed() >= SAME_SIGNAL {
+                return;
+            }
+        }
+    }
+
     /// Stops a server; whoever asks a second time does not want to wait.
     ///
     /// # Errors
@@ -160,7 +175,7 @@ impl Signals {
     pub async fn while_stopping(&mut self, running: Running) -> Result<(), Failure> {
         tokio::select! {
             () = running.stop() => Ok(()),
-            () = self.stop() => Err(Failure::failed("stopped at once; what was acknowledged lies in the journal and is applied at the next start")),
+            () = self.stop_again() => Err(Failure::failed("stopped at once; what was acknowledged lies in the journal and is applied at the next start")),
         }
     }
 }

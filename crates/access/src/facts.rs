@@ -109,8 +109,31 @@ pub enum Subject {
     Member(Arc<PersonFacts>, usize),
 }
 
+/// Where a question came through, as rules may compare it.
+#[derive(Debug, Clone)]
+pub struct ClientFacts {
+    /// The NAS's short name, or its name where it has none.
+    pub name: String,
+    address: Vec<u8>,
+}
+
+impl ClientFacts {
+    /// The NAS of this name, whose packet came from this address.
+    pub fn new(name: &str, address: std::net::IpAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: match address.to_canonical() {
+                std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
+                std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+            },
+        }
+    }
+}
+
 /// Everything known about one question.
 pub struct Facts {
+    /// Where it came through.
+    pub client: ClientFacts,
     /// The organisation, settled before the user is looked up; `None` when it is gone.
     pub organisation: Option<Arc<OrganisationFacts>>,
     /// Who asks.
@@ -195,6 +218,7 @@ impl<'f> Walk<'f> {
 /// A request as rules see it: its attributes, and what was made of them.
 struct Asked<'q, 'a> {
     question: &'q Question<'a>,
+    client: &'q ClientFacts,
     realm: Option<String>,
 }
 
@@ -204,6 +228,13 @@ impl Lookup for Asked<'_, '_> {
             (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => self.realm.as_deref().map(str::as_bytes),
             (0, internal::STRIPPED_USER_NAME) => self.question.stripped_name().map(str::as_bytes),
             (0, internal::CALLED_STATION_SSID) => self.question.ssid,
+            (0, internal::CLIENT_SHORTNAME) => Some(self.client.name.as_bytes()),
+            (0, internal::CLIENT_IP_ADDRESS | internal::PACKET_SRC_IP_ADDRESS) => {
+                Some(&*self.client.address).filter(|octets| octets.len() == 4)
+            }
+            (0, internal::PACKET_SRC_IPV6_ADDRESS) => {
+                Some(&*self.client.address).filter(|octets| octets.len() == 16)
+            }
             _ => None,
         };
         let sent = self.question.packet.values(vendor, number);
@@ -230,6 +261,7 @@ impl Facts {
         };
         let asked = Asked {
             question,
+            client: &self.client,
             realm: question.realm(),
         };
         if let CheckOutcome::Fails(check) = matches(&member.rules.checks, &asked) {

@@ -18,3 +18,16 @@ pub mod question;
 pub mod register;
 pub mod rule;
 pub mod word;
+
+/// Every statement of this room, so that a test can prepare them all. The engines share them.
+pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+    [
+        nas::STATEMENTS,
+        group::STATEMENTS,
+        rule::STATEMENTS,
+        admit::STATEMENTS,
+        lock::STATEMENTS,
+        observation::STATEMENTS,
+    ]
+    .concat()
+}

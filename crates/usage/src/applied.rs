@@ -97,7 +97,11 @@ impl Settlement {
             if let Some(membership) = pending.session.membership_id {
                 growth.add(membership, &usage);
             }
-            applied.push(AppliedSession { session: pending.session, was: pending.was, usage });
+            applied.push(AppliedSession {
+                session: pending.session,
+                was: pending.was,
+                usage,
+            });
         }
         growth.write(tx).await?;
         Ok(applied)

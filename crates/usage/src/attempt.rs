@@ -58,9 +58,14 @@ impl Verdict {
 
     /// The verdict of a word.
     pub fn from_word(word: &str) -> Option<Verdict> {
-        [Verdict::Accept, Verdict::Challenge, Verdict::Refuse, Verdict::Drop]
-            .into_iter()
-            .find(|verdict| verdict.word() == word)
+        [
+            Verdict::Accept,
+            Verdict::Challenge,
+            Verdict::Refuse,
+            Verdict::Drop,
+        ]
+        .into_iter()
+        .find(|verdict| verdict.word() == word)
     }
 }
 
@@ -191,7 +196,12 @@ async fn insert(tx: &mut Tx, a: &Attempt) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn explain(db: &Db, scope: Scope, subject: &str, limit: u32) -> Result<Vec<Attempt>, Error> {
+pub async fn explain(
+    db: &Db,
+    scope: Scope,
+    subject: &str,
+    limit: u32,
+) -> Result<Vec<Attempt>, Error> {
     let subject = subject.trim();
     // A NUL is in no stored text, and PostgreSQL would refuse the question.
     if subject.is_empty() || subject.contains('\0') {
@@ -212,7 +222,9 @@ pub async fn forget_attempts(kernel: &Kernel, before: Time) -> Result<u64, Error
     let mut gone = 0;
     for _ in 0..MAX_FORGET_CHUNKS {
         let mut tx = kernel.db.begin().await?;
-        let chunk = tx.run(FORGET, kernel::values![before, FORGET_CHUNK]).await?;
+        let chunk = tx
+            .run(FORGET, kernel::values![before, FORGET_CHUNK])
+            .await?;
         tx.commit().await?;
         gone += chunk;
         if chunk == 0 {
@@ -267,7 +279,9 @@ mod tests {
             ("", Scope::Everything, 10, &[]),
         ];
         for (subject, scope, limit, expect) in table {
-            let found = explain(&house.kernel.db, scope, subject, limit).await.unwrap();
+            let found = explain(&house.kernel.db, scope, subject, limit)
+                .await
+                .unwrap();
             assert_eq!(found, expect, "{subject}");
         }
     }
@@ -275,9 +289,16 @@ mod tests {
     #[tokio::test]
     async fn old_attempts_are_forgotten() {
         let house = house().await;
-        record(&house.kernel, &[attempt(1, 0, "bob"), attempt(2, 5, "bob")]).await.unwrap();
+        record(&house.kernel, &[attempt(1, 0, "bob"), attempt(2, 5, "bob")])
+            .await
+            .unwrap();
         assert_eq!(forget_attempts(&house.kernel, at(5)).await.ok(), Some(1));
-        let left = explain(&house.kernel.db, Scope::Everything, "bob", 10).await.unwrap();
-        assert_eq!(left.iter().map(|attempt| attempt.at).collect::<Vec<_>>(), [at(5)]);
+        let left = explain(&house.kernel.db, Scope::Everything, "bob", 10)
+            .await
+            .unwrap();
+        assert_eq!(
+            left.iter().map(|attempt| attempt.at).collect::<Vec<_>>(),
+            [at(5)]
+        );
     }
 }

@@ -37,7 +37,11 @@ pub enum Counter {
 
 impl Counter {
     /// All of them.
-    pub const ALL: [Counter; 3] = [Counter::Seconds, Counter::InputOctets, Counter::OutputOctets];
+    pub const ALL: [Counter; 3] = [
+        Counter::Seconds,
+        Counter::InputOctets,
+        Counter::OutputOctets,
+    ];
 
     /// The word in the table.
     pub fn word(self) -> &'static str {
@@ -50,7 +54,9 @@ impl Counter {
 
     /// The counter of a word.
     pub fn from_word(word: &str) -> Option<Counter> {
-        Counter::ALL.into_iter().find(|counter| counter.word() == word)
+        Counter::ALL
+            .into_iter()
+            .find(|counter| counter.word() == word)
     }
 }
 
@@ -93,8 +99,16 @@ impl Growth {
     /// [`Error::Engine`].
     pub async fn write(&self, tx: &mut Tx) -> Result<(), Error> {
         for ((membership, counter, day), value) in self.0.iter().filter(|(_, value)| **value != 0) {
-            let period = DayUsage { day: *day, delta: Default::default() }.period();
-            tx.run(GROW, kernel::values![*membership, counter.word(), period, *value]).await?;
+            let period = DayUsage {
+                day: *day,
+                delta: Default::default(),
+            }
+            .period();
+            tx.run(
+                GROW,
+                kernel::values![*membership, counter.word(), period, *value],
+            )
+            .await?;
         }
         Ok(())
     }
@@ -104,19 +118,33 @@ impl Growth {
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn page_since(db: &Db, period: &str, after: Option<&UsageRow>) -> Result<Vec<UsageRow>, Error> {
+pub async fn page_since(
+    db: &Db,
+    period: &str,
+    after: Option<&UsageRow>,
+) -> Result<Vec<UsageRow>, Error> {
     let (membership, counter, day) = after.map_or((Uuid::nil(), "", ""), |row| {
         (row.membership_id, row.counter.as_str(), row.period.as_str())
     });
-    db.all(PAGE_SINCE, kernel::values![period, membership, counter, day, PAGE]).await
+    db.all(
+        PAGE_SINCE,
+        kernel::values![period, membership, counter, day, PAGE],
+    )
+    .await
 }
 
 /// A membership's running totals from one day to another, both included.
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn of_membership(db: &Db, membership: Uuid, from: &str, to: &str) -> Result<Vec<UsageRow>, Error> {
-    db.all(OF_MEMBERSHIP, kernel::values![membership, from, to]).await
+pub async fn of_membership(
+    db: &Db,
+    membership: Uuid,
+    from: &str,
+    to: &str,
+) -> Result<Vec<UsageRow>, Error> {
+    db.all(OF_MEMBERSHIP, kernel::values![membership, from, to])
+        .await
 }
 
 #[derive(sqlx::FromRow)]
@@ -128,7 +156,15 @@ struct TotalRow {
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn total(db: &Db, membership: Uuid, counter: Counter, from: &str, to: &str) -> Result<i64, Error> {
-    let row: Option<TotalRow> = db.first(TOTAL, kernel::values![membership, counter.word(), from, to]).await?;
+pub async fn total(
+    db: &Db,
+    membership: Uuid,
+    counter: Counter,
+    from: &str,
+    to: &str,
+) -> Result<i64, Error> {
+    let row: Option<TotalRow> = db
+        .first(TOTAL, kernel::values![membership, counter.word(), from, to])
+        .await?;
     Ok(row.map_or(0, |row| row.value))
 }

@@ -47,7 +47,11 @@ impl Progress {
 
     /// Why the writer cannot go on at the moment.
     pub fn fault(&self) -> Option<String> {
-        self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn is_stopping(&self) -> bool {
@@ -178,14 +182,25 @@ impl Writer {
             }
         }
         let taken = self.batch.min(self.waiting.len());
-        let Some(upto) = self.waiting.get(..taken).and_then(<[Record]>::last).map(|record| record.position) else {
+        let Some(upto) = self
+            .waiting
+            .get(..taken)
+            .and_then(<[Record]>::last)
+            .map(|record| record.position)
+        else {
             return Step::Idle;
         };
-        let mut items: Vec<Item> = self.waiting.iter().take(taken).filter_map(item_of).collect();
+        let mut items: Vec<Item> = self
+            .waiting
+            .iter()
+            .take(taken)
+            .filter_map(item_of)
+            .collect();
         if taken == 1 && self.data_faults >= DATA_FAULTS {
             self.give_up_on(&mut items);
         }
-        let outcome = apply_batch(&self.kernel, &self.origin, upto, &items, &self.ends.zone_of).await;
+        let outcome =
+            apply_batch(&self.kernel, &self.origin, upto, &items, &self.ends.zone_of).await;
         match outcome {
             Ok(applied) => {
                 self.waiting.drain(..taken);
@@ -220,7 +235,10 @@ impl Writer {
         for (_, item) in items {
             if let Ok(entry) = item {
                 let reason = format!("the database refuses it: {fault}");
-                *item = Err(BadEntry { reason, octets: entry.encode() });
+                *item = Err(BadEntry {
+                    reason,
+                    octets: entry.encode(),
+                });
             }
         }
     }
@@ -246,11 +264,15 @@ fn is_fault_of_data(error: &Error) -> bool {
     const SQLITE_DATA: [u32; 3] = [19, 18, 20];
     match error {
         Error::Invalid(_) => true,
-        Error::Engine(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_)) => true,
+        Error::Engine(
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_),
+        ) => true,
         Error::Engine(sqlx::Error::Database(e)) => e.code().is_some_and(|code| match code.len() {
             // PostgreSQL: classes "data exception" and "integrity constraint violation".
             5 => code.starts_with("22") || code.starts_with("23"),
-            _ => code.parse::<u32>().is_ok_and(|code| SQLITE_DATA.contains(&(code & 0xff))),
+            _ => code
+                .parse::<u32>()
+                .is_ok_and(|code| SQLITE_DATA.contains(&(code & 0xff))),
         }),
         _ => false,
     }

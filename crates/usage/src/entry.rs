@@ -81,7 +81,10 @@ impl Entry {
     /// # Errors
     /// [`BadEntry`] for a version or a flag this program does not know, and for one that is cut short.
     pub fn decode(octets: &[u8]) -> Result<Entry, BadEntry> {
-        read(octets).map_err(|reason| BadEntry { reason, octets: octets.to_vec() })
+        read(octets).map_err(|reason| BadEntry {
+            reason,
+            octets: octets.to_vec(),
+        })
     }
 }
 
@@ -89,10 +92,14 @@ fn read(octets: &[u8]) -> Result<Entry, String> {
     let mut rest = octets;
     let [version, flags] = take(&mut rest)?;
     if version != VERSION {
-        return Err(format!("its form has version {version}, this program reads version {VERSION}"));
+        return Err(format!(
+            "its form has version {version}, this program reads version {VERSION}"
+        ));
     }
     if flags & !KNOWN_FLAGS != 0 {
-        return Err(format!("it has flags {flags:#04x} that this program does not know"));
+        return Err(format!(
+            "it has flags {flags:#04x} that this program does not know"
+        ));
     }
     let received = Time::from_unix_micros(i64::from_be_bytes(take(&mut rest)?));
     let nas = Uuid::from_bytes(take(&mut rest)?);
@@ -106,7 +113,15 @@ fn read(octets: &[u8]) -> Result<Entry, String> {
         _ => IpAddr::V6(Ipv6Addr::from(take::<16>(&mut rest)?)),
     };
     let flips_octets = flags & FLIPS_OCTETS != 0;
-    Ok(Entry { received, nas, organisation, membership, source, flips_octets, packet: rest.to_vec() })
+    Ok(Entry {
+        received,
+        nas,
+        organisation,
+        membership,
+        source,
+        flips_octets,
+        packet: rest.to_vec(),
+    })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
@@ -155,7 +170,10 @@ mod tests {
     fn another_version_or_flag_is_refused_with_its_octets() {
         let mut octets = entry(None, "192.0.2.1", false).encode();
         octets[1] = 0x80;
-        assert_eq!(Entry::decode(&octets).map_err(|e| e.octets), Err(octets.clone()));
+        assert_eq!(
+            Entry::decode(&octets).map_err(|e| e.octets),
+            Err(octets.clone())
+        );
         octets[0] = 9;
         let refused = Entry::decode(&octets).map_err(|e| e.to_string());
         assert!(refused.is_err_and(|text| text.contains("version 9")));

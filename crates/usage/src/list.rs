@@ -115,7 +115,10 @@ pub async fn list(db: &Db, scope: Scope, filter: &ListFilter) -> Result<Page, Er
     let next = sessions
         .last()
         .filter(|_| sessions.len() >= limit as usize)
-        .map(|last| Cursor { started: last.started, id: last.id });
+        .map(|last| Cursor {
+            started: last.started,
+            id: last.id,
+        });
     close_by_definition(&mut sessions, &restarts);
     sessions.retain(|session| filter.is_open.is_none_or(|open| session.is_open() == open));
     Ok(Page { sessions, next })
@@ -129,11 +132,19 @@ pub async fn find(db: &Db, scope: Scope, text: &str) -> Result<Vec<Session>, Err
     let text = text.trim();
     let restarts = restart::unsettled(db).await?;
     let mut found: Vec<Session> = match Uuid::try_parse(text) {
-        Ok(id) => db.all(BY_ID, kernel::values![id, text, scope.parameter()]).await?,
+        Ok(id) => {
+            db.all(BY_ID, kernel::values![id, text, scope.parameter()])
+                .await?
+        }
         Err(_) => Vec::new(),
     };
     if found.is_empty() {
-        found = db.all(BY_NAS_ID, kernel::values![text, scope.parameter(), MAX_FOUND]).await?;
+        found = db
+            .all(
+                BY_NAS_ID,
+                kernel::values![text, scope.parameter(), MAX_FOUND],
+            )
+            .await?;
     }
     close_by_definition(&mut found, &restarts);
     Ok(found)
@@ -144,11 +155,19 @@ pub async fn find(db: &Db, scope: Scope, text: &str) -> Result<Vec<Session>, Err
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn open_sessions(db: &Db, scope: Scope, after: Option<Uuid>) -> Result<Vec<Session>, Error> {
+pub async fn open_sessions(
+    db: &Db,
+    scope: Scope,
+    after: Option<Uuid>,
+) -> Result<Vec<Session>, Error> {
     let restarts = restart::unsettled(db).await?;
     let after = after.unwrap_or(Uuid::nil());
-    let mut rows: Vec<Session> =
-        db.all(OPEN, kernel::values![scope.parameter(), after, i64::from(MAX_PAGE)]).await?;
+    let mut rows: Vec<Session> = db
+        .all(
+            OPEN,
+            kernel::values![scope.parameter(), after, i64::from(MAX_PAGE)],
+        )
+        .await?;
     close_by_definition(&mut rows, &restarts);
     Ok(rows)
 }
@@ -180,7 +199,11 @@ pub async fn mark_closed(
 
 fn close_by_definition(sessions: &mut [Session], restarts: &[Restart]) {
     for session in sessions.iter_mut().filter(|session| session.is_open()) {
-        let first = restarts.iter().filter(|restart| restart.covers(session)).map(|restart| restart.at).min();
+        let first = restarts
+            .iter()
+            .filter(|restart| restart.covers(session))
+            .map(|restart| restart.at)
+            .min();
         if let Some(at) = first {
             session.stopped = Some(at);
             session.terminate_cause = Some(NAS_REBOOT.to_owned());

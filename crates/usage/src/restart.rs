@@ -61,7 +61,13 @@ pub(crate) async fn record(
     restart: &Restart,
 ) -> Result<(), Error> {
     let r = restart;
-    let values = kernel::values![r.nas_id, &r.nas_ip_address, &r.nas_identifier, &r.called_station_id, r.at];
+    let values = kernel::values![
+        r.nas_id,
+        &r.nas_ip_address,
+        &r.nas_identifier,
+        &r.called_station_id,
+        r.at
+    ];
     if tx.run(RECORD, values).await? > 0 {
         let detail = serde_json::json!({
             "at": r.at,
@@ -69,7 +75,11 @@ pub(crate) async fn record(
             "nas_identifier": r.nas_identifier,
             "called_station_id": r.called_station_id,
         });
-        tx.tell(now, News::new(NAS_RESTARTED, Some(organisation), r.nas_id).with_detail(detail)).await?;
+        tx.tell(
+            now,
+            News::new(NAS_RESTARTED, Some(organisation), r.nas_id).with_detail(detail),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -89,7 +99,8 @@ pub async fn close_restarted(
         let mut after = Uuid::nil();
         loop {
             let mut tx = kernel.db.begin().await?;
-            let rows = store::lock_open_before(&mut tx, restart.nas_id, restart.at, after, CHUNK).await?;
+            let rows =
+                store::lock_open_before(&mut tx, restart.nas_id, restart.at, after, CHUNK).await?;
             let Some(last) = rows.last().map(|row| row.id) else {
                 settle(&mut tx, &restart).await?;
                 tx.commit().await?;
@@ -122,7 +133,13 @@ async fn close_rows(
 /// A row that another writer held was passed over; that writer closes it itself, because it knows the restart.
 async fn settle(tx: &mut Tx, restart: &Restart) -> Result<(), Error> {
     let r = restart;
-    let values = kernel::values![r.nas_id, &r.nas_ip_address, &r.nas_identifier, &r.called_station_id, r.at];
+    let values = kernel::values![
+        r.nas_id,
+        &r.nas_ip_address,
+        &r.nas_identifier,
+        &r.called_station_id,
+        r.at
+    ];
     tx.run(SETTLE, values).await?;
     Ok(())
 }

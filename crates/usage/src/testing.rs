@@ -26,7 +26,10 @@ pub(crate) fn utc(_organisation: Uuid) -> Tz {
 }
 
 pub(crate) fn origin() -> Origin {
-    Origin { node: "n".repeat(32), journal: "j".repeat(32) }
+    Origin {
+        node: "n".repeat(32),
+        journal: "j".repeat(32),
+    }
 }
 
 /// A report on its way to the journal; attributes are added one by one.
@@ -38,7 +41,10 @@ pub(crate) struct Sent {
 impl Sent {
     /// A report of session "s1" of the usual device and member, received `seconds` after noon.
     pub(crate) fn new(status: u32, seconds: i64) -> Sent {
-        Sent::bare(status, seconds).put(44, b"s1").put(31, DEVICE.as_bytes()).put(1, b"bob")
+        Sent::bare(status, seconds)
+            .put(44, b"s1")
+            .put(31, DEVICE.as_bytes())
+            .put(1, b"bob")
     }
 
     /// The same without any attribute but the status.
@@ -70,7 +76,9 @@ impl Sent {
 
     /// Session time, Input-Octets, Output-Octets.
     pub(crate) fn counts(self, seconds: u32, input: u32, output: u32) -> Sent {
-        self.number(46, seconds).number(42, input).number(43, output)
+        self.number(46, seconds)
+            .number(42, input)
+            .number(43, output)
     }
 
     pub(crate) fn read(&self) -> Report {
@@ -100,11 +108,24 @@ pub(crate) struct House {
 
 pub(crate) async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
-    let db = Location::Sqlite(folder.path().join("house.db")).open().await.unwrap();
+    let db = Location::Sqlite(folder.path().join("house.db"))
+        .open()
+        .await
+        .unwrap();
     let clock = Arc::new(FixedClock::new(at(0)));
     let keys = Keyring::parse(&Keyring::fresh_text(&SeededRng::new(7))).unwrap();
-    let kernel = Kernel { db, clock: clock.clone(), rng: Arc::new(SeededRng::new(3)), keys: Arc::new(keys) };
-    House { kernel, clock, position: 0.into(), folder }
+    let kernel = Kernel {
+        db,
+        clock: clock.clone(),
+        rng: Arc::new(SeededRng::new(3)),
+        keys: Arc::new(keys),
+    };
+    House {
+        kernel,
+        clock,
+        position: 0.into(),
+        folder,
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -125,12 +146,16 @@ impl House {
     pub(crate) fn journalled(&self, sent: &[Sent]) -> Vec<Item> {
         use std::sync::atomic::Ordering;
         let next = || Position(self.position.fetch_add(1, Ordering::SeqCst) + 1);
-        sent.iter().map(|sent| (next(), Ok(sent.entry.clone()))).collect()
+        sent.iter()
+            .map(|sent| (next(), Ok(sent.entry.clone())))
+            .collect()
     }
 
     pub(crate) async fn apply_items(&self, items: &[Item]) -> Applied {
         let upto = items.last().unwrap().0;
-        apply_batch(&self.kernel, &origin(), upto, items, utc).await.unwrap()
+        apply_batch(&self.kernel, &origin(), upto, items, utc)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn apply(&self, sent: &[Sent]) -> Applied {
@@ -148,7 +173,9 @@ impl House {
     /// Running totals as (counter, day, value).
     pub(crate) async fn usage(&self) -> Vec<(String, String, i64)> {
         let rows: Vec<crate::UsageRow> = self.kernel.db.all(USAGE, Vec::new()).await.unwrap();
-        rows.into_iter().map(|row| (row.counter, row.period, row.value)).collect()
+        rows.into_iter()
+            .map(|row| (row.counter, row.period, row.value))
+            .collect()
     }
 
     pub(crate) async fn unreadable(&self) -> i64 {
@@ -158,15 +185,26 @@ impl House {
 
     /// Everything said so far: kind and subject.
     pub(crate) async fn news(&self) -> Vec<(String, Uuid)> {
-        let events = self.kernel.db.events_after(kernel::Position::default()).await.unwrap();
-        events.into_iter().map(|event| (event.kind, event.subject)).collect()
+        let events = self
+            .kernel
+            .db
+            .events_after(kernel::Position::default())
+            .await
+            .unwrap();
+        events
+            .into_iter()
+            .map(|event| (event.kind, event.subject))
+            .collect()
     }
 }
 
 #[tokio::test]
 async fn every_statement_is_understood() {
     let house = house().await;
-    for (name, sql) in crate::statements(kernel::Engine::Sqlite).iter().chain(STATEMENTS) {
+    for (name, sql) in crate::statements(kernel::Engine::Sqlite)
+        .iter()
+        .chain(STATEMENTS)
+    {
         let outcome = house.kernel.db.prepare(sql).await;
         assert!(outcome.is_ok(), "{name}: {outcome:?}");
     }

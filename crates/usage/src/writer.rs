@@ -8,14 +8,14 @@
 use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
 use crate::report::Report;
+use crate::restart;
 use crate::session::store::{self, Generations, Key};
 use crate::session::{Change, Restart, Session, generation};
-use crate::restart;
 use chrono_tz::Tz;
 use journal::Position;
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Kernel, News, OrganisationId, Time, Tx};
-use std::collections::BTreeMap;
+use std::collections::btree_map::{self, BTreeMap};
 
 /// News: a batch of reports was applied. Subject: the batch; detail: node, journal, the last position, how many.
 pub const REPORTS_APPLIED: &str = "reports.applied";
@@ -80,7 +80,9 @@ struct CheckpointRow {
 /// # Errors
 /// [`Error::Engine`].
 pub async fn checkpoint(db: &kernel::Db, origin: &Origin) -> Result<Position, Error> {
-    let row: Option<CheckpointRow> = db.first(CHECKPOINT, kernel::values![&origin.node, &origin.journal]).await?;
+    let row: Option<CheckpointRow> = db
+        .first(CHECKPOINT, kernel::values![&origin.node, &origin.journal])
+        .await?;
     Ok(row.map_or(Position(0), CheckpointRow::position))
 }
 
@@ -133,7 +135,11 @@ pub async fn apply_batch(
     }
     apply_reports(kernel, &mut tx, now, &reports, &mut applied, &zone_of).await?;
     let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
-    tx.run(SET_CHECKPOINT, kernel::values![&origin.node, &origin.journal, position, now]).await?;
+    tx.run(
+        SET_CHECKPOINT,
+        kernel::values![&origin.node, &origin.journal, position, now],
+    )
+    .await?;
     if !reports.is_empty() {
         let detail = serde_json::json!({
             "node": origin.node,
@@ -142,7 +148,11 @@ pub async fn apply_batch(
             "reports": reports.len(),
             "sessions": applied.sessions.len(),
         });
-        tx.tell(now, News::new(REPORTS_APPLIED, None, applied.batch).with_detail(detail)).await?;
+        tx.tell(
+            now,
+            News::new(REPORTS_APPLIED, None, applied.batch).with_detail(detail),
+        )
+        .await?;
     }
     tx.commit().await?;
     Ok(applied)
@@ -160,7 +170,9 @@ async fn lock_checkpoint(tx: &mut Tx, origin: &Origin) -> Result<Position, Error
         Engine::Sqlite => SQLITE_LOCK_CHECKPOINT,
         Engine::Postgres => POSTGRES_LOCK_CHECKPOINT,
     };
-    let row: Option<CheckpointRow> = tx.first(sql, kernel::values![&origin.node, &origin.journal]).await?;
+    let row: Option<CheckpointRow> = tx
+        .first(sql, kernel::values![&origin.node, &origin.journal])
+        .await?;
     Ok(row.map_or(Position(0), CheckpointRow::position))
 }
 
@@ -173,10 +185,21 @@ pub(crate) async fn keep_unreadable(
     octets: &[u8],
     now: Time,
 ) -> Result<(), Error> {
-    tracing::warn!(position = position.0, reason, "an accounting report was kept unread");
+    tracing::warn!(
+        position = position.0,
+        reason,
+        "an accounting report was kept unread"
+    );
     let position = i64::try_from(position.0).unwrap_or(i64::MAX);
     let reason = reason.replace('\0', "\u{fffd}");
-    let values = kernel::values![&origin.node, &origin.journal, position, reason, hex::encode(octets), now];
+    let values = kernel::values![
+        &origin.node,
+        &origin.journal,
+        position,
+        reason,
+        hex::encode(octets),
+        now
+    ];
     tx.run(KEEP_UNREADABLE, values).await?;
     Ok(())
 }
@@ -205,12 +228,21 @@ async fn apply_reports(
     let mut known: BTreeMap<Uuid, Vec<Restart>> = BTreeMap::new();
     let mut settlement = Settlement::default();
     for (key, reports) in &by_key {
-        if !known.contains_key(&key.nas) {
-            known.insert(key.nas, restart::of_nas(tx, key.nas).await?);
-        }
-        let restarts = known.get(&key.nas).map(Vec::as_slice).unwrap_or_default();
+        let restarts = match known.entry(key.nas) {
+            btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            btree_map::Entry::Vacant(entry) => entry.insert(restart::of_nas(tx, key.nas).await?),
+        };
         let rows = store::lock(tx, key).await?;
-        apply_to_key(kernel, tx, rows, reports, restarts, zone_of, &mut settlement).await?;
+        apply_to_key(
+            kernel,
+            tx,
+            rows,
+            reports,
+            restarts,
+            zone_of,
+            &mut settlement,
+        )
+        .await?;
     }
     applied.restarts = restarts.into_iter().map(|(_, restart)| restart).collect();
     applied.sessions = settlement.write(tx).await?;
@@ -263,7 +295,11 @@ async fn apply_to_key(
             store::restore(tx, rows[place].id).await?;
         }
         let change = rows[place].apply(report, zone);
-        settlement.note(rows[place].clone(), std::mem::take(&mut is_new[place]), &change);
+        settlement.note(
+            rows[place].clone(),
+            std::mem::take(&mut is_new[place]),
+            &change,
+        );
         close_what_is_over(&mut rows, &is_past, restarts, zone, settlement);
     }
     Ok(())
@@ -278,9 +314,19 @@ fn close_what_is_over(
     settlement: &mut Settlement,
 ) {
     let mut note = |row: &Session, change: &Change| settlement.note(row.clone(), false, change);
-    for row in rows.iter_mut().zip(is_past).filter(|(_, past)| !**past).map(|(row, _)| row) {
-        let first = restarts.iter().filter(|restart| restart.covers(row)).min_by_key(|restart| restart.at);
-        if let Some(restart) = first.filter(|restart| row.stopped.is_none_or(|stopped| stopped > restart.at)) {
+    for row in rows
+        .iter_mut()
+        .zip(is_past)
+        .filter(|(_, past)| !**past)
+        .map(|(row, _)| row)
+    {
+        let first = restarts
+            .iter()
+            .filter(|restart| restart.covers(row))
+            .min_by_key(|restart| restart.at);
+        if let Some(restart) =
+            first.filter(|restart| row.stopped.is_none_or(|stopped| stopped > restart.at))
+        {
             let change = row.close_for_restart(restart, zone);
             note(row, &change);
         }

@@ -70,7 +70,7 @@ impl View {
         let mut times: Vec<Duration> = self.times.iter().copied().collect();
         times.sort();
         match times.get(times.len() / 2) {
-            Some(time) => format!("{:.1} ms", time.as_secs_f64() * 1_000.0),
+            Some(time) => format!("{:.2} ms", time.as_secs_f64() * 1_000.0),
             None => "-".to_owned(),
         }
     }
@@ -142,7 +142,7 @@ impl View {
 
 fn event_line(at: &str, news: &News) -> String {
     let took = match news.took {
-        Some(took) => format!("{:.1} ms", took.as_secs_f64() * 1_000.0),
+        Some(took) => format!("{:.2} ms", took.as_secs_f64() * 1_000.0),
         None => String::new(),
     };
     format!(

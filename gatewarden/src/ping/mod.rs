@@ -190,7 +190,7 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
             1 => String::new(),
             tries => format!(" at try {tries}"),
         };
-        output.line(format!("Received after {millis:.1} ms{tries}: {}", packet_heading(&received)))?;
+        output.line(format!("Received after {millis:.2} ms{tries}: {}", packet_heading(&received)))?;
         for line in packet_text::attribute_lines(&received, &dictionary) {
             output.line(line)?;
         }
@@ -198,7 +198,7 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
         for doubt in &verdict.doubts {
             output.line(format!("Not in order: {doubt}."))?;
         }
-        output.line(verdict.sentence())?;
+        output.line(verdict.sentence(args.method))?;
     }
     output.flush()?;
     match verdict.exit_code() {

@@ -1,5 +1,6 @@
 //! What an answer is worth.
 
+use super::Method;
 use super::method::Expected;
 use radius_wire::{Code, Packet};
 use subtle::ConstantTimeEq;
@@ -75,8 +76,9 @@ impl Verdict {
         }
     }
 
-    pub(super) fn sentence(&self) -> &'static str {
+    pub(super) fn sentence(&self, method: Method) -> &'static str {
         match self.word() {
+            "accept" if method == Method::Status => "The server is alive.",
             "unbelievable" => "The answer cannot be believed.",
             "accept" => "Accepted.",
             "reject" => "Rejected. 'gatewarden explain' on the server says why.",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::facts::{GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts};
+use crate::facts::{ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts};
 use crate::group::GroupId;
 use crate::rule::{Compiler, RuleSet, Rows, parse_lines};
 use identity::{Kind, MembershipId, PersonId};
@@ -94,6 +94,7 @@ impl Case {
             memberships: vec![self.member],
         };
         let facts = Facts {
+            client: ClientFacts::new("lobby", std::net::Ipv4Addr::new(192, 0, 2, 1).into()),
             organisation: Some(Arc::new(self.organisation)),
             subject: if self.subject_is_known {
                 Subject::Member(Arc::new(person), 0)
@@ -247,6 +248,18 @@ fn own_checks_refuse_and_group_checks_skip() {
         },
         Ok(Some(20)),
     );
+}
+
+#[test]
+fn rules_compare_where_the_question_came_through() {
+    for (rule, expect) in [
+        ("Client-Shortname == lobby", Ok(None)),
+        ("Client-Shortname == garden", Err(Refusal::WrongNas)),
+        ("Client-IP-Address == 192.0.2.1", Ok(None)),
+        ("Client-IP-Address == 192.0.2.2", Err(Refusal::WrongNas)),
+    ] {
+        check(|c| c.member.rules = rules(rule), expect);
+    }
 }
 
 #[test]

@@ -1,4 +1,3 @@
-// NOTE FOR HELPER S: your API as of 14:03 (MembershipRules, Place, Key::Device(Mac), Lock, Observation::of) is final. I adapt to it. Do not change it again.
 //! Feeding the Register: everything once at the start, then whatever the events name.
 //!
 //! The place in the stream is taken *before* loading: what changes meanwhile is read again, which is harmless.

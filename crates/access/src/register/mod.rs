@@ -10,7 +10,7 @@ pub use follow::Follower;
 pub use people::People;
 
 use crate::decide::{Decision, Refused};
-use crate::facts::{Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
+use crate::facts::{ClientFacts, Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
 use crate::group::GroupId;
 use crate::limiter::{Key, Limiter, LimiterConfig, NewLock};
 use crate::nas::{Nas, RouteKind};
@@ -23,6 +23,7 @@ use kernel::{OrganisationId, Time};
 use proof::mac::Mac;
 use radius_wire::{Packet, attrs};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,7 +82,13 @@ impl Register {
     }
 
     /// Everything known about a question that came through a NAS.
-    pub fn facts(&self, now: Time, nas: &NasEntry, question: &Question<'_>) -> Facts {
+    pub fn facts(
+        &self,
+        now: Time,
+        nas: &NasEntry,
+        source: IpAddr,
+        question: &Question<'_>,
+    ) -> Facts {
         let policy = self.policy.load();
         let routed = route(&nas.nas, question.realm().as_deref(), question.ssid, &question.packet);
         let organisation = policy
@@ -104,7 +111,13 @@ impl Register {
             _ => Vec::new(),
         };
         let lock = self.lock_on(now, nas, question, &found.subject);
+        let name = if nas.nas.short_name.is_empty() {
+            &nas.nas.name
+        } else {
+            &nas.nas.short_name
+        };
         Facts {
+            client: ClientFacts::new(name, source),
             organisation,
             subject: found.subject,
             by_mac: found.by_mac,

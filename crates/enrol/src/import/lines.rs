@@ -87,8 +87,7 @@ impl<R: Read> Lines<R> {
         let mut octets = Zeroizing::new(Vec::with_capacity(128));
         let mut is_there = false;
         let mut is_whole = true;
-        loop {
-            let Some(unit) = self.unit()? else { break };
+        while let Some(unit) = self.unit()? {
             let follows_return = std::mem::take(&mut self.after_return);
             match unit {
                 Unit::Of(10) if follows_return && !is_there => continue,

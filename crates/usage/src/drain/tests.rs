@@ -15,7 +15,8 @@ fn journal(house: &House) -> (Arc<Journal<()>>, mpsc::Receiver<Position>) {
         failed: Box::new(|_, error| panic!("{error}")),
     };
     let options = Options::new([7; 16], Arc::new(|| 1_800_000_000));
-    let (journal, _) = Journal::open(Arc::new(RealDisk), house.folder.path(), options, hooks).unwrap();
+    let (journal, _) =
+        Journal::open(Arc::new(RealDisk), house.folder.path(), options, hooks).unwrap();
     (Arc::new(journal), durable)
 }
 
@@ -33,7 +34,12 @@ async fn writer(house: &House, journal: &Arc<Journal<()>>) -> (Writer, mpsc::Rec
         zone_of: Box::new(utc),
         on_applied: Box::new(move |applied| tell.send(applied).unwrap()),
     };
-    (Writer::new(house.kernel.clone(), origin(), ends).await.unwrap(), told)
+    (
+        Writer::new(house.kernel.clone(), origin(), ends)
+            .await
+            .unwrap(),
+        told,
+    )
 }
 
 async fn drain(writer: &mut Writer, expect: Step) {
@@ -54,18 +60,34 @@ async fn what_is_durable_gets_into_sql_and_the_journal_is_released() {
     drain(&mut writer, Step::Idle).await;
     assert_eq!(writer.progress().applied(), Position(4));
     assert_eq!(journal.stats().released, Position(4));
-    assert_eq!((house.sessions().await.len(), house.unreadable().await), (1, 1));
-    assert!(told.try_iter().any(|applied| applied.sessions.iter().any(|session| session.has_stopped())));
+    assert_eq!(
+        (house.sessions().await.len(), house.unreadable().await),
+        (1, 1)
+    );
+    assert!(
+        told.try_iter()
+            .any(|applied| applied.sessions.iter().any(|session| session.has_stopped()))
+    );
 }
 
 #[tokio::test]
 async fn a_writer_goes_on_where_another_was_killed() {
     let house = house().await;
     let (journal, durable) = journal(&house);
-    append(&journal, &durable, ACCOUNTING_REPORT, Sent::new(START, 0).entry.encode());
+    append(
+        &journal,
+        &durable,
+        ACCOUNTING_REPORT,
+        Sent::new(START, 0).entry.encode(),
+    );
     let (mut first, _told) = writer(&house, &journal).await;
     drain(&mut first, Step::Idle).await;
-    append(&journal, &durable, ACCOUNTING_REPORT, Sent::new(INTERIM, 60).counts(60, 5, 5).entry.encode());
+    append(
+        &journal,
+        &durable,
+        ACCOUNTING_REPORT,
+        Sent::new(INTERIM, 60).counts(60, 5, 5).entry.encode(),
+    );
     // The second reads the same record that the first has in hand.
     let (mut second, _told) = writer(&house, &journal).await;
     assert_eq!(second.step().await, Step::Applied);
@@ -81,11 +103,24 @@ async fn a_report_that_sql_refuses_is_kept_unread_and_holds_up_no_other() {
     // Something else has spoilt this session's row.
     house.apply(&[Sent::new(START, 0)]).await;
     let mut tx = house.kernel.db.begin().await.unwrap();
-    tx.run("UPDATE session SET ledger = 'x' WHERE nas_id = $1", kernel::values![NAS]).await.unwrap();
-    tx.run("DELETE FROM journal_checkpoint", Vec::new()).await.unwrap();
+    tx.run(
+        "UPDATE session SET ledger = 'x' WHERE nas_id = $1",
+        kernel::values![NAS],
+    )
+    .await
+    .unwrap();
+    tx.run("DELETE FROM journal_checkpoint", Vec::new())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let other = |n: u8| Sent::bare(START, 0).put(44, &[b'a' + n]);
-    for sent in [other(0), other(1), Sent::new(INTERIM, 60), other(2), other(3)] {
+    for sent in [
+        other(0),
+        other(1),
+        Sent::new(INTERIM, 60),
+        other(2),
+        other(3),
+    ] {
         append(&journal, &durable, ACCOUNTING_REPORT, sent.entry.encode());
     }
     let (mut writer, _told) = writer(&house, &journal).await;
@@ -95,9 +130,14 @@ async fn a_report_that_sql_refuses_is_kept_unread_and_holds_up_no_other() {
         steps += 1;
         assert!(steps < 100, "it must get through");
     }
-    assert_eq!((house.unreadable().await, writer.progress().fault()), (1, None));
+    assert_eq!(
+        (house.unreadable().await, writer.progress().fault()),
+        (1, None)
+    );
     let mut tx = house.kernel.db.begin().await.unwrap();
-    tx.run("DELETE FROM session WHERE ledger = 'x'", Vec::new()).await.unwrap();
+    tx.run("DELETE FROM session WHERE ledger = 'x'", Vec::new())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(house.sessions().await.len(), 4);
 }
@@ -106,21 +146,38 @@ async fn a_report_that_sql_refuses_is_kept_unread_and_holds_up_no_other() {
 async fn while_sql_is_away_the_writer_fails_and_keeps_what_it_has() {
     let house = house().await;
     let (journal, durable) = journal(&house);
-    append(&journal, &durable, ACCOUNTING_REPORT, Sent::new(START, 0).entry.encode());
+    append(
+        &journal,
+        &durable,
+        ACCOUNTING_REPORT,
+        Sent::new(START, 0).entry.encode(),
+    );
     let (mut writer, _told) = writer(&house, &journal).await;
     let mut tx = house.kernel.db.begin().await.unwrap();
-    tx.run("ALTER TABLE journal_checkpoint RENAME TO away", Vec::new()).await.unwrap();
+    tx.run("ALTER TABLE journal_checkpoint RENAME TO away", Vec::new())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     for _ in 0..10 {
         assert_eq!(writer.step().await, Step::Failed);
     }
-    assert!(writer.progress().fault().is_some_and(|fault| fault.contains("journal_checkpoint")));
+    assert!(
+        writer
+            .progress()
+            .fault()
+            .is_some_and(|fault| fault.contains("journal_checkpoint"))
+    );
     assert_eq!(journal.stats().released, Position(0));
     let mut tx = house.kernel.db.begin().await.unwrap();
-    tx.run("ALTER TABLE away RENAME TO journal_checkpoint", Vec::new()).await.unwrap();
+    tx.run("ALTER TABLE away RENAME TO journal_checkpoint", Vec::new())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     drain(&mut writer, Step::Idle).await;
-    assert_eq!((house.sessions().await.len(), writer.progress().fault()), (1, None));
+    assert_eq!(
+        (house.sessions().await.len(), writer.progress().fault()),
+        (1, None)
+    );
     assert_eq!(house.unreadable().await, 0);
 }
 
@@ -128,7 +185,10 @@ async fn while_sql_is_away_the_writer_fails_and_keeps_what_it_has() {
 fn waiting_grows_up_to_a_limit() {
     let mut backoff = Backoff::default();
     let waits: Vec<u128> = (0..10).map(|_| backoff.next().as_millis()).collect();
-    assert_eq!(waits, [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+    assert_eq!(
+        waits,
+        [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]
+    );
 }
 
 #[test]
@@ -137,7 +197,12 @@ fn a_writer_ends_when_it_is_asked_to() {
     let (house, writer) = runtime.block_on(async {
         let house = house().await;
         let (journal, durable) = journal(&house);
-        append(&journal, &durable, ACCOUNTING_REPORT, Sent::new(START, 0).entry.encode());
+        append(
+            &journal,
+            &durable,
+            ACCOUNTING_REPORT,
+            Sent::new(START, 0).entry.encode(),
+        );
         let (writer, told) = writer(&house, &journal).await;
         (house, (writer, told, journal))
     });

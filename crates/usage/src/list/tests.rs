@@ -3,20 +3,34 @@ use crate::testing::{DEVICE, MEMBER, NAS, ORGANISATION, START, STOP, Sent, at, h
 use kernel::OrganisationId;
 
 fn sent(status: u32, seconds: i64, id: &str) -> Sent {
-    Sent::bare(status, seconds).put(44, id.as_bytes()).put(31, DEVICE.as_bytes()).put(1, b"bob")
+    Sent::bare(status, seconds)
+        .put(44, id.as_bytes())
+        .put(31, DEVICE.as_bytes())
+        .put(1, b"bob")
 }
 
 #[tokio::test]
 async fn pages_are_newest_first_and_leave_nothing_out() {
     let house = house().await;
     // Several began at once.
-    let all: Vec<Sent> = (0..7).map(|n| sent(START, i64::from(n / 3), &format!("s{n}"))).collect();
+    let all: Vec<Sent> = (0..7)
+        .map(|n| sent(START, i64::from(n / 3), &format!("s{n}")))
+        .collect();
     house.apply(&all).await;
     let mut seen = Vec::new();
-    let mut filter = ListFilter { limit: 2, ..ListFilter::default() };
+    let mut filter = ListFilter {
+        limit: 2,
+        ..ListFilter::default()
+    };
     loop {
-        let page = list(&house.kernel.db, Scope::Everything, &filter).await.unwrap();
-        seen.extend(page.sessions.iter().map(|session| (session.started, session.id)));
+        let page = list(&house.kernel.db, Scope::Everything, &filter)
+            .await
+            .unwrap();
+        seen.extend(
+            page.sessions
+                .iter()
+                .map(|session| (session.started, session.id)),
+        );
         match page.next {
             Some(next) => filter.after = Some(next),
             None => break,
@@ -33,28 +47,128 @@ async fn filters_and_scope_narrow_the_list() {
     let mut foreign = sent(START, 5, "s3");
     foreign.entry.organisation = OrganisationId(Uuid::from_u128(99));
     let elsewhere = sent(START, 3, "s2").put(30, b"AA:Guest");
-    house.apply(&[sent(START, 0, "s1"), sent(STOP, 10, "s1"), elsewhere, foreign]).await;
+    house
+        .apply(&[
+            sent(START, 0, "s1"),
+            sent(STOP, 10, "s1"),
+            elsewhere,
+            foreign,
+        ])
+        .await;
     let db = &house.kernel.db;
     let check = async |scope: Scope, filter: ListFilter, expect: &[&str]| {
         let page = list(db, scope, &filter).await.unwrap();
-        let ids: Vec<_> = page.sessions.iter().map(|session| session.acct_session_id.as_str()).collect();
+        let ids: Vec<_> = page
+            .sessions
+            .iter()
+            .map(|session| session.acct_session_id.as_str())
+            .collect();
         assert_eq!(ids, expect, "{filter:?}");
     };
     let all = ListFilter::default;
     let own = Scope::Organisation(OrganisationId(ORGANISATION));
     check(Scope::Everything, all(), &["s3", "s2", "s1"]).await;
     check(own, all(), &["s2", "s1"]).await;
-    check(own, ListFilter { is_open: Some(true), ..all() }, &["s2"]).await;
-    check(own, ListFilter { is_open: Some(false), ..all() }, &["s1"]).await;
-    check(own, ListFilter { username: Some("bob".into()), ..all() }, &["s2", "s1"]).await;
-    check(own, ListFilter { username: Some("Bob".into()), ..all() }, &[]).await;
-    check(own, ListFilter { called_station_id: Some("AA:Guest".into()), ..all() }, &["s2"]).await;
-    check(own, ListFilter { calling_station_id: Some(DEVICE.into()), ..all() }, &["s2", "s1"]).await;
-    check(own, ListFilter { started_from: Some(at(3)), ..all() }, &["s2"]).await;
-    check(own, ListFilter { stopped_to: Some(at(10)), ..all() }, &["s1"]).await;
-    check(own, ListFilter { stopped_to: Some(at(9)), ..all() }, &[]).await;
-    check(own, ListFilter { nas: Some(NAS), membership: Some(MEMBER), ..all() }, &["s2", "s1"]).await;
-    check(own, ListFilter { nas: Some(Uuid::nil()), ..all() }, &[]).await;
+    check(
+        own,
+        ListFilter {
+            is_open: Some(true),
+            ..all()
+        },
+        &["s2"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            is_open: Some(false),
+            ..all()
+        },
+        &["s1"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            username: Some("bob".into()),
+            ..all()
+        },
+        &["s2", "s1"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            username: Some("Bob".into()),
+            ..all()
+        },
+        &[],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            called_station_id: Some("AA:Guest".into()),
+            ..all()
+        },
+        &["s2"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            calling_station_id: Some(DEVICE.into()),
+            ..all()
+        },
+        &["s2", "s1"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            started_from: Some(at(3)),
+            ..all()
+        },
+        &["s2"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            stopped_to: Some(at(10)),
+            ..all()
+        },
+        &["s1"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            stopped_to: Some(at(9)),
+            ..all()
+        },
+        &[],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            nas: Some(NAS),
+            membership: Some(MEMBER),
+            ..all()
+        },
+        &["s2", "s1"],
+    )
+    .await;
+    check(
+        own,
+        ListFilter {
+            nas: Some(Uuid::nil()),
+            ..all()
+        },
+        &[],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -63,10 +177,17 @@ async fn a_session_is_found_by_each_of_its_ids_and_only_in_scope() {
     house.apply(&[sent(START, 0, "s1")]).await;
     let session = house.sessions().await.remove(0);
     let db = &house.kernel.db;
-    for text in [session.id.to_string(), session.unique_id(), "s1".to_owned(), " s1 ".to_owned()] {
+    for text in [
+        session.id.to_string(),
+        session.unique_id(),
+        "s1".to_owned(),
+        " s1 ".to_owned(),
+    ] {
         let found = find(db, Scope::Everything, &text).await.unwrap();
         assert_eq!(found, std::slice::from_ref(&session), "{text}");
-        let foreign = find(db, Scope::Organisation(OrganisationId(Uuid::nil())), &text).await.unwrap();
+        let foreign = find(db, Scope::Organisation(OrganisationId(Uuid::nil())), &text)
+            .await
+            .unwrap();
         assert_eq!(foreign, [], "{text}");
     }
     assert_eq!(find(db, Scope::Everything, "s").await.unwrap(), []);
@@ -78,12 +199,27 @@ async fn an_end_by_hand_is_an_end_once() {
     house.apply(&[sent(START, 0, "s1")]).await;
     house.clock.advance_seconds(60);
     let id = house.sessions().await[0].id;
-    let closed = mark_closed(&house.kernel, id, "Admin-Reset", utc).await.unwrap();
+    let closed = mark_closed(&house.kernel, id, "Admin-Reset", utc)
+        .await
+        .unwrap();
     assert!(closed.is_some_and(|closed| closed.has_stopped()));
     let row = house.sessions().await.remove(0);
-    assert_eq!((row.stopped, row.terminate_cause.as_deref()), (Some(at(60)), Some("Admin-Reset")));
-    assert_eq!(mark_closed(&house.kernel, id, "Admin-Reset", utc).await.unwrap(), None);
-    assert_eq!(open_sessions(&house.kernel.db, Scope::Everything, None).await.unwrap(), []);
+    assert_eq!(
+        (row.stopped, row.terminate_cause.as_deref()),
+        (Some(at(60)), Some("Admin-Reset"))
+    );
+    assert_eq!(
+        mark_closed(&house.kernel, id, "Admin-Reset", utc)
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        open_sessions(&house.kernel.db, Scope::Everything, None)
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 #[tokio::test]
@@ -93,11 +229,35 @@ async fn a_view_has_the_names_that_clients_read() {
     let session = house.sessions().await.remove(0);
     let view = serde_json::to_value(SessionView::from(&session)).unwrap();
     let names = [
-        "unique_id", "session_id", "username", "groupname", "realm", "nas_ip_address", "nas_port_id",
-        "nas_port_type", "start_time", "update_time", "stop_time", "interval", "session_time", "authentication",
-        "connection_info_start", "connection_info_stop", "input_octets", "output_octets", "called_station_id",
-        "calling_station_id", "terminate_cause", "service_type", "framed_protocol", "framed_ip_address",
-        "framed_ipv6_address", "framed_ipv6_prefix", "delegated_ipv6_prefix", "framed_interface_id", "organization",
+        "unique_id",
+        "session_id",
+        "username",
+        "groupname",
+        "realm",
+        "nas_ip_address",
+        "nas_port_id",
+        "nas_port_type",
+        "start_time",
+        "update_time",
+        "stop_time",
+        "interval",
+        "session_time",
+        "authentication",
+        "connection_info_start",
+        "connection_info_stop",
+        "input_octets",
+        "output_octets",
+        "called_station_id",
+        "calling_station_id",
+        "terminate_cause",
+        "service_type",
+        "framed_protocol",
+        "framed_ip_address",
+        "framed_ipv6_address",
+        "framed_ipv6_prefix",
+        "delegated_ipv6_prefix",
+        "framed_interface_id",
+        "organization",
     ];
     for name in names {
         assert!(view.get(name).is_some(), "{name}");

@@ -1,7 +1,7 @@
 //! What describes a session and decides nothing: the texts that reports carry.
 
 use super::{number, words};
-use radius_wire::{Packet, attr::Kind, attr::Ipv4, attr::Ipv6};
+use radius_wire::{Packet, attr::Ipv4, attr::Ipv6, attr::Kind};
 use std::net::IpAddr;
 
 /// Declares the fields once: the struct, and how newer values take the place of older ones.
@@ -83,7 +83,9 @@ impl Details {
             framed_ipv6_prefix: named(number::FRAMED_IPV6_PREFIX),
             delegated_ipv6_prefix: named(number::DELEGATED_IPV6_PREFIX),
             framed_interface_id: named(number::FRAMED_INTERFACE_ID),
-            multi_session_id: packet.all(number::ACCT_MULTI_SESSION_ID).find_map(words::session_id),
+            multi_session_id: packet
+                .all(number::ACCT_MULTI_SESSION_ID)
+                .find_map(words::session_id),
             class: words::class(packet),
         }
     }
@@ -100,8 +102,16 @@ fn calling_station_id(packet: Packet<'_>) -> Option<String> {
 
 /// What the NAS says its address is; unspecified addresses say nothing.
 pub fn said_address(packet: Packet<'_>) -> Option<IpAddr> {
-    let v4 = packet.all(number::NAS_IP_ADDRESS).find_map(Ipv4::decode).map(IpAddr::V4);
-    let v6 = || packet.all(number::NAS_IPV6_ADDRESS).find_map(Ipv6::decode).map(IpAddr::V6);
+    let v4 = packet
+        .all(number::NAS_IP_ADDRESS)
+        .find_map(Ipv4::decode)
+        .map(IpAddr::V4);
+    let v6 = || {
+        packet
+            .all(number::NAS_IPV6_ADDRESS)
+            .find_map(Ipv6::decode)
+            .map(IpAddr::V6)
+    };
     v4.filter(|address| !address.is_unspecified())
         .or_else(v6)
         .filter(|address| !address.is_unspecified())

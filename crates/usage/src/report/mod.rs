@@ -114,7 +114,10 @@ impl Status {
 
     /// Whether it says that a session begins.
     pub fn begins(self) -> bool {
-        matches!(self, Status::Start | Status::TunnelStart | Status::TunnelLinkStart)
+        matches!(
+            self,
+            Status::Start | Status::TunnelStart | Status::TunnelLinkStart
+        )
     }
 
     /// Whether it says that a session is over.
@@ -215,12 +218,22 @@ impl Report {
             packet.first(number::CALLING_STATION_ID),
             details.username.as_deref(),
         );
-        let device_input = counter(packet, number::ACCT_INPUT_OCTETS, number::ACCT_INPUT_GIGAWORDS);
-        let device_output = counter(packet, number::ACCT_OUTPUT_OCTETS, number::ACCT_OUTPUT_GIGAWORDS);
+        let device_input = counter(
+            packet,
+            number::ACCT_INPUT_OCTETS,
+            number::ACCT_INPUT_GIGAWORDS,
+        );
+        let device_output = counter(
+            packet,
+            number::ACCT_OUTPUT_OCTETS,
+            number::ACCT_OUTPUT_GIGAWORDS,
+        );
         let packets = |kind| integer(packet, kind).map(i64::from);
         let (mut input, mut output) = (device_input, device_output);
-        let (mut input_packets, mut output_packets) =
-            (packets(number::ACCT_INPUT_PACKETS), packets(number::ACCT_OUTPUT_PACKETS));
+        let (mut input_packets, mut output_packets) = (
+            packets(number::ACCT_INPUT_PACKETS),
+            packets(number::ACCT_OUTPUT_PACKETS),
+        );
         if entry.flips_octets {
             std::mem::swap(&mut input, &mut output);
             std::mem::swap(&mut input_packets, &mut output_packets);
@@ -264,12 +277,17 @@ impl Report {
 
     /// The address of the NAS: what it says, else where the report came from.
     pub fn nas_ip_address(&self) -> String {
-        self.said_address.unwrap_or(self.source).to_canonical().to_string()
+        self.said_address
+            .unwrap_or(self.source)
+            .to_canonical()
+            .to_string()
     }
 }
 
 fn integer(packet: Packet<'_>, kind: u8) -> Option<u32> {
-    packet.all(kind).find_map(|value| Some(u32::from_be_bytes(value.try_into().ok()?)))
+    packet
+        .all(kind)
+        .find_map(|value| Some(u32::from_be_bytes(value.try_into().ok()?)))
 }
 
 /// A counter with its Gigawords (RFC 2869 §5.1, 5.2); none when there is no counter or its size is impossible.
@@ -279,7 +297,10 @@ fn counter(packet: Packet<'_>, octets: u8, gigawords: u8) -> Option<Count> {
     match (low, high) {
         (_, Some(high)) if high > MAX_GIGAWORDS => None,
         // Gigawords alone would lower nothing and say little: the low part is unknown, but not negative.
-        (None, Some(high)) if high > 0 => Some(Count { low: 0, high: Some(high) }),
+        (None, Some(high)) if high > 0 => Some(Count {
+            low: 0,
+            high: Some(high),
+        }),
         (low, high) => low.map(|low| Count { low, high }),
     }
 }

@@ -13,7 +13,9 @@ const MAX_DELAY_SECONDS: u32 = 7 * 86_400;
 
 /// The moment of the event: the NAS's own where it can be believed, else ours less the delay.
 pub fn of_event(received: Time, delay_seconds: Option<u32>, stamp: Option<u32>) -> Time {
-    let delay = delay_seconds.filter(|delay| *delay <= MAX_DELAY_SECONDS).unwrap_or(0);
+    let delay = delay_seconds
+        .filter(|delay| *delay <= MAX_DELAY_SECONDS)
+        .unwrap_or(0);
     let ours = received.plus_seconds(-i64::from(delay));
     stamp
         .map(|seconds| Time::from_unix_seconds(i64::from(seconds)))

@@ -56,7 +56,12 @@ pub fn read(packet: Packet<'_>) -> Map<String, Value> {
             kind if ELSEWHERE.contains(&kind) => {}
             kind => {
                 let known = dictionary.standard(kind.into());
-                put(&mut found, known, || format!("Attr-{kind}"), attribute.value);
+                put(
+                    &mut found,
+                    known,
+                    || format!("Attr-{kind}"),
+                    attribute.value,
+                );
             }
         }
     }
@@ -65,14 +70,23 @@ pub fn read(packet: Packet<'_>) -> Map<String, Value> {
 
 /// What is inside a Vendor-Specific attribute; one that cannot be taken apart stays whole.
 fn put_vendor(found: &mut Map<String, Value>, dictionary: &Dictionary, value: &[u8]) {
-    let inside = vsa::split_vendor(value)
-        .and_then(|(vendor, rest)| Some((vendor, vsa::sub_attributes(rest, dictionary.vendor_format(vendor))?)));
+    let inside = vsa::split_vendor(value).and_then(|(vendor, rest)| {
+        Some((
+            vendor,
+            vsa::sub_attributes(rest, dictionary.vendor_format(vendor))?,
+        ))
+    });
     let Some((vendor, subs)) = inside else {
         return put(found, None, || "Vendor-Specific".to_owned(), value);
     };
     for sub in subs {
         let known = dictionary.vendor_attribute(vendor, sub.kind);
-        put(found, known, || format!("Vendor-{vendor}-Attr-{}", sub.kind), sub.value);
+        put(
+            found,
+            known,
+            || format!("Vendor-{vendor}-Attr-{}", sub.kind),
+            sub.value,
+        );
     }
 }
 
@@ -92,7 +106,12 @@ fn text_octets(map: &Map<String, Value>) -> usize {
     serde_json::to_string(map).map_or(usize::MAX, |text| text.len())
 }
 
-fn put(found: &mut Map<String, Value>, known: Option<&Attribute>, nameless: impl Fn() -> String, octets: &[u8]) {
+fn put(
+    found: &mut Map<String, Value>,
+    known: Option<&Attribute>,
+    nameless: impl Fn() -> String,
+    octets: &[u8],
+) {
     let hex = || format!("0x{}", hex::encode(octets));
     let (name, text) = match known {
         // What is hidden on the wire stays hidden here.

@@ -25,10 +25,28 @@ fn a_whole_report_is_read() {
     assert_eq!(report.status, Status::Stop);
     assert_eq!(report.event_time, at(-5));
     assert_eq!(report.begin(), Some(at(-3_605)));
-    assert_eq!((report.session_id.as_str(), report.identity.as_str()), ("s1", DEVICE));
-    assert_eq!(report.input, Some(Count { low: 10, high: Some(1) }));
-    assert_eq!(report.output, Some(Count { low: 20, high: None }));
-    assert_eq!((report.input_packets, report.output_packets), (Some(3), None));
+    assert_eq!(
+        (report.session_id.as_str(), report.identity.as_str()),
+        ("s1", DEVICE)
+    );
+    assert_eq!(
+        report.input,
+        Some(Count {
+            low: 10,
+            high: Some(1)
+        })
+    );
+    assert_eq!(
+        report.output,
+        Some(Count {
+            low: 20,
+            high: None
+        })
+    );
+    assert_eq!(
+        (report.input_packets, report.output_packets),
+        (Some(3), None)
+    );
     assert_eq!(report.terminate_cause.as_deref(), Some("User-Request"));
     assert_eq!(report.nas_ip_address(), "10.0.0.1");
     assert_eq!(report.connect_info.as_deref(), Some("CONNECT 54Mbps"));
@@ -39,24 +57,35 @@ fn a_whole_report_is_read() {
     assert_eq!(d.service_type.as_deref(), Some("Framed-User"));
     assert_eq!(d.framed_ip_address.as_deref(), Some("10.1.0.9"));
     assert_eq!(d.framed_ipv6_prefix.as_deref(), Some("2001:db8::/64"));
-    assert_eq!(d.called_station_id.as_deref(), Some("AA-BB-CC-DD-EE-FF:Guest"));
+    assert_eq!(
+        d.called_station_id.as_deref(),
+        Some("AA-BB-CC-DD-EE-FF:Guest")
+    );
     assert_eq!(d.class.as_deref(), Some("01ff,02"));
 }
 
 #[test]
 fn a_device_that_names_octets_from_its_side_is_turned_round() {
-    let mut sent = Sent::new(INTERIM, 0).counts(60, 10, 20).number(47, 1).number(48, 2);
+    let mut sent = Sent::new(INTERIM, 0)
+        .counts(60, 10, 20)
+        .number(47, 1)
+        .number(48, 2);
     sent.entry.flips_octets = true;
     let report = sent.read();
     assert_eq!(report.input.map(|count| count.low), Some(20));
     assert_eq!(report.output.map(|count| count.low), Some(10));
-    assert_eq!((report.input_packets, report.output_packets), (Some(2), Some(1)));
+    assert_eq!(
+        (report.input_packets, report.output_packets),
+        (Some(2), Some(1))
+    );
 }
 
 #[test]
 fn what_makes_no_report_is_refused_with_the_reason() {
     let check = |sent: Sent, expect: Result<(), &str>| {
-        let read = Report::read(&sent.entry).map(|_| ()).map_err(|e| e.to_string());
+        let read = Report::read(&sent.entry)
+            .map(|_| ())
+            .map_err(|e| e.to_string());
         match expect {
             Ok(()) => assert_eq!(read, Ok(())),
             Err(reason) => assert!(read.clone().is_err_and(|e| e.contains(reason)), "{read:?}"),
@@ -78,7 +107,10 @@ fn what_makes_no_report_is_refused_with_the_reason() {
 
 #[test]
 fn counters_of_impossible_size_are_not_believed() {
-    let report = Sent::new(INTERIM, 0).counts(u32::MAX, 1, 1).number(52, u32::MAX).read();
+    let report = Sent::new(INTERIM, 0)
+        .counts(u32::MAX, 1, 1)
+        .number(52, u32::MAX)
+        .read();
     assert_eq!((report.session_seconds, report.input), (None, None));
     assert_eq!(report.output, Some(Count { low: 1, high: None }));
 }
@@ -111,14 +143,23 @@ fn a_vendor_attribute_that_cannot_be_taken_apart_stays_whole_beside_one_that_can
         .put(26, &[0, 0, 0x3a, 0x8c, 3, 200])
         .read()
         .other;
-    let expect = serde_json::json!({ "Mikrotik-Group": "vip", "Vendor-Specific": "0x00003a8c03c8" });
+    let expect =
+        serde_json::json!({ "Mikrotik-Group": "vip", "Vendor-Specific": "0x00003a8c03c8" });
     assert_eq!(serde_json::Value::Object(other), expect);
 }
 
 #[test]
 fn no_text_of_a_report_holds_a_nul() {
-    let report = Sent::bare(INTERIM, 0).put(44, b"a\0b").put(1, b"b\0b").put(11, b"f\0f").read();
+    let report = Sent::bare(INTERIM, 0)
+        .put(44, b"a\0b")
+        .put(1, b"b\0b")
+        .put(11, b"f\0f")
+        .read();
     assert_eq!(report.session_id, "610062");
     assert_eq!(report.details.username.as_deref(), Some("b\u{fffd}b"));
-    assert!(!serde_json::to_string(&report.other).unwrap().contains("\\u0000"));
+    assert!(
+        !serde_json::to_string(&report.other)
+            .unwrap()
+            .contains("\\u0000")
+    );
 }

@@ -18,7 +18,10 @@ pub fn session_id(octets: &[u8]) -> Option<String> {
     let printable = |text: &&str| !text.is_empty() && !text.chars().any(char::is_control);
     match std::str::from_utf8(trim_nul(octets)).ok().filter(printable) {
         Some(text) => Some(text.to_owned()),
-        None => octets.iter().any(|octet| *octet != 0).then(|| hex::encode(octets)),
+        None => octets
+            .iter()
+            .any(|octet| *octet != 0)
+            .then(|| hex::encode(octets)),
     }
 }
 
@@ -35,7 +38,9 @@ pub fn identity(calling_station_id: Option<&[u8]>, username: Option<&str>) -> St
 
 /// The device's address, alone or at the start (`MAC IP`).
 pub fn mac(octets: &[u8]) -> Option<Mac> {
-    Mac::parse(octets).ok().or_else(|| Mac::split(octets).map(|(mac, _)| mac))
+    Mac::parse(octets)
+        .ok()
+        .or_else(|| Mac::split(octets).map(|(mac, _)| mac))
 }
 
 /// The first value of an attribute that is text.
@@ -65,8 +70,14 @@ pub fn realm(username: &str) -> Option<String> {
 }
 
 fn trim_nul(octets: &[u8]) -> &[u8] {
-    let start = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len());
-    let end = octets.iter().rposition(|octet| *octet != 0).map_or(start, |last| last + 1);
+    let start = octets
+        .iter()
+        .position(|octet| *octet != 0)
+        .unwrap_or(octets.len());
+    let end = octets
+        .iter()
+        .rposition(|octet| *octet != 0)
+        .map_or(start, |last| last + 1);
     &octets[start..end]
 }
 
@@ -109,7 +120,11 @@ mod tests {
         let table: [(Option<&[u8]>, Option<&str>, &str); 6] = [
             (Some(b"02:00:00:AA:bb:01"), Some("bob"), "02-00-00-AA-BB-01"),
             (Some(b"0200.00aa.bb01\0"), Some("bob"), "02-00-00-AA-BB-01"),
-            (Some(b"02-00-00-aa-bb-01 10.0.0.7"), None, "02-00-00-AA-BB-01"),
+            (
+                Some(b"02-00-00-aa-bb-01 10.0.0.7"),
+                None,
+                "02-00-00-AA-BB-01",
+            ),
             (Some(b"10.0.0.7"), Some("bob"), "10.0.0.7"),
             (Some(b"\0"), Some("bob"), "bob"),
             (None, None, ""),

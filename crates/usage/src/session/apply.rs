@@ -28,7 +28,9 @@ pub struct DayUsage {
 impl DayUsage {
     /// The day as `2027-01-31`.
     pub fn period(&self) -> String {
-        chrono::NaiveDate::from_num_days_from_ce_opt(self.day).unwrap_or_default().to_string()
+        chrono::NaiveDate::from_num_days_from_ce_opt(self.day)
+            .unwrap_or_default()
+            .to_string()
     }
 }
 
@@ -55,7 +57,10 @@ pub struct Change {
 
 /// A local day as a number that sorts.
 pub(crate) fn local_day(at: Time, zone: Tz) -> i32 {
-    at.to_chrono().with_timezone(&zone).date_naive().num_days_from_ce()
+    at.to_chrono()
+        .with_timezone(&zone)
+        .date_naive()
+        .num_days_from_ce()
 }
 
 struct Before {
@@ -103,7 +108,8 @@ impl Session {
     pub fn apply(&mut self, report: &Report, zone: Tz) -> Change {
         let before = self.before();
         let day = local_day(report.event_time, zone);
-        self.ledger.begin(report.event_time, report.begin(), report.status.begins());
+        self.ledger
+            .begin(report.event_time, report.begin(), report.status.begins());
         if report.session_seconds.is_some() || report.input.is_some() || report.output.is_some() {
             self.ledger.enter(Mark {
                 at: report.event_time.unix_micros(),
@@ -173,17 +179,30 @@ impl Session {
         }
         self.details.merge(&report.details, is_newest);
         if report.status.ends() {
-            fill(&mut self.connection_info_stop, &report.connect_info, is_newest);
+            fill(
+                &mut self.connection_info_stop,
+                &report.connect_info,
+                is_newest,
+            );
         } else {
-            fill(&mut self.connection_info_start, &report.connect_info, report.status.begins());
+            fill(
+                &mut self.connection_info_start,
+                &report.connect_info,
+                report.status.begins(),
+            );
         }
         self.input_packets = self.input_packets.max(report.input_packets.unwrap_or(0));
         self.output_packets = self.output_packets.max(report.output_packets.unwrap_or(0));
         if !report.other.is_empty() {
-            let known = self.other.as_deref().and_then(|text| serde_json::from_str(text).ok());
+            let known = self
+                .other
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok());
             let mut known: serde_json::Map<_, _> = known.unwrap_or_default();
             other::merge(&mut known, &report.other, is_newest);
-            self.other = serde_json::to_string(&known).ok().filter(|_| !known.is_empty());
+            self.other = serde_json::to_string(&known)
+                .ok()
+                .filter(|_| !known.is_empty());
         }
         self.reported = self.reported.max(report.event_time);
         self.updated = self.updated.max(report.received);
@@ -238,10 +257,14 @@ fn fill(known: &mut Option<String>, said: &Option<String>, wins: bool) {
 }
 
 fn difference(before: &BTreeMap<i32, Totals>, after: &BTreeMap<i32, Totals>) -> Vec<DayUsage> {
-    let days: std::collections::BTreeSet<i32> = before.keys().chain(after.keys()).copied().collect();
+    let days: std::collections::BTreeSet<i32> =
+        before.keys().chain(after.keys()).copied().collect();
     let of = |map: &BTreeMap<i32, Totals>, day| map.get(&day).copied().unwrap_or_default();
     days.into_iter()
-        .map(|day| DayUsage { day, delta: of(after, day).minus(of(before, day)) })
+        .map(|day| DayUsage {
+            day,
+            delta: of(after, day).minus(of(before, day)),
+        })
         .filter(|usage| !usage.delta.is_zero())
         .collect()
 }

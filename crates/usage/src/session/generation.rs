@@ -45,15 +45,27 @@ pub fn choose(rows: &[Session], report: &Report, restarts: &[Restart]) -> Option
         .filter(|(_, row)| relation(row, report, restarts) == Relation::Same);
     match begin {
         Some(begin) => candidates
-            .min_by_key(|(_, row)| (row.started.unix_micros().abs_diff(begin.unix_micros()), row.id))
+            .min_by_key(|(_, row)| {
+                (
+                    row.started.unix_micros().abs_diff(begin.unix_micros()),
+                    row.id,
+                )
+            })
             .map(|(place, _)| place),
         // Without a begin: the newest that had begun by then, else the oldest.
         None => {
             let event = report.event_time.plus_seconds(ROUNDING_SECONDS);
-            let (had_begun, later): (Vec<_>, Vec<_>) = candidates.partition(|(_, row)| row.started <= event);
-            let newest = had_begun.into_iter().max_by_key(|(_, row)| (row.started, row.id));
+            let (had_begun, later): (Vec<_>, Vec<_>) =
+                candidates.partition(|(_, row)| row.started <= event);
+            let newest = had_begun
+                .into_iter()
+                .max_by_key(|(_, row)| (row.started, row.id));
             newest
-                .or_else(|| later.into_iter().min_by_key(|(_, row)| (row.started, row.id)))
+                .or_else(|| {
+                    later
+                        .into_iter()
+                        .min_by_key(|(_, row)| (row.started, row.id))
+                })
                 .map(|(place, _)| place)
         }
     }
@@ -78,7 +90,10 @@ fn relation(row: &Session, report: &Report, restarts: &[Restart]) -> Relation {
     let event = report.event_time;
     let begin = report.begin();
     let is_start = report.status.begins();
-    if restarts.iter().any(|restart| restart.is_box_of(row) && is_after_restart(row, report, restart)) {
+    if restarts
+        .iter()
+        .any(|restart| restart.is_box_of(row) && is_after_restart(row, report, restart))
+    {
         return Relation::After;
     }
     let begins_after = |row_end: Time, apart: i64, late: i64| {
@@ -86,12 +101,18 @@ fn relation(row: &Session, report: &Report, restarts: &[Restart]) -> Relation {
             begin.seconds_since(row.started) > apart && begin.seconds_since(row_end) >= late
         })
     };
-    let went_back = report.session_seconds.is_some_and(|seconds| seconds < row.session_seconds);
+    let went_back = report
+        .session_seconds
+        .is_some_and(|seconds| seconds < row.session_seconds);
     let is_after = match (row.stopped, is_start) {
         (Some(stopped), true) => begins_after(stopped, SAME_BEGIN_SECONDS, -ROUNDING_SECONDS),
-        (Some(stopped), false) => went_back && begins_after(stopped, SAME_BEGIN_SECONDS, LATE_SECONDS),
+        (Some(stopped), false) => {
+            went_back && begins_after(stopped, SAME_BEGIN_SECONDS, LATE_SECONDS)
+        }
         (None, true) => begins_after(row.reported, SECOND_START_SECONDS, -ROUNDING_SECONDS),
-        (None, false) => went_back && begins_after(row.reported, SECOND_START_SECONDS, -ROUNDING_SECONDS),
+        (None, false) => {
+            went_back && begins_after(row.reported, SECOND_START_SECONDS, -ROUNDING_SECONDS)
+        }
     };
     if is_after {
         return Relation::After;

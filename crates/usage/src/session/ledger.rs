@@ -38,7 +38,8 @@ pub struct Count {
 
 impl Count {
     fn exact(self) -> Option<u64> {
-        self.high.map(|high| (u64::from(high) << 32) | u64::from(self.low))
+        self.high
+            .map(|high| (u64::from(high) << 32) | u64::from(self.low))
     }
 }
 
@@ -59,12 +60,26 @@ pub struct Mark {
 }
 
 /// A mark as stored, without names: there are many. Event time, day, session time, then low and high of each counter.
-type MarkText = (i64, i32, Option<i64>, Option<u32>, Option<u32>, Option<u32>, Option<u32>);
+type MarkText = (
+    i64,
+    i32,
+    Option<i64>,
+    Option<u32>,
+    Option<u32>,
+    Option<u32>,
+    Option<u32>,
+);
 
 impl From<MarkText> for Mark {
     fn from((at, day, seconds, input, input_high, output, output_high): MarkText) -> Mark {
         let count = |low: Option<u32>, high| low.map(|low| Count { low, high });
-        Mark { at, seconds, input: count(input, input_high), output: count(output, output_high), day }
+        Mark {
+            at,
+            seconds,
+            input: count(input, input_high),
+            output: count(output, output_high),
+            day,
+        }
     }
 }
 
@@ -73,7 +88,15 @@ impl From<Mark> for MarkText {
         let low = |count: Option<Count>| count.map(|count| count.low);
         let high = |count: Option<Count>| count.and_then(|count| count.high);
         let (input, output) = (mark.input, mark.output);
-        (mark.at, mark.day, mark.seconds, low(input), high(input), low(output), high(output))
+        (
+            mark.at,
+            mark.day,
+            mark.seconds,
+            low(input),
+            high(input),
+            low(output),
+            high(output),
+        )
     }
 }
 
@@ -242,17 +265,24 @@ impl Ledger {
 
     /// Enters that the session ended.
     pub fn end(&mut self, ending: Ending) {
-        let Err(place) = self.endings.binary_search(&ending) else { return };
+        let Err(place) = self.endings.binary_search(&ending) else {
+            return;
+        };
         self.endings.insert(place, ending);
         if self.endings.len() > MAX_ENDINGS {
-            let oldest = self.endings.iter().position(|ending| !ending.is_final).unwrap_or(0);
+            let oldest = self
+                .endings
+                .iter()
+                .position(|ending| !ending.is_final)
+                .unwrap_or(0);
             self.endings.remove(oldest);
         }
     }
 
     /// Enters when an event was and which begin follows from it.
     pub fn begin(&mut self, event: Time, begin: Option<Time>, is_said: bool) {
-        let earliest = |known: Option<i64>, new: i64| Some(known.map_or(new, |known| known.min(new)));
+        let earliest =
+            |known: Option<i64>, new: i64| Some(known.map_or(new, |known| known.min(new)));
         self.first_event = earliest(self.first_event, event.unix_micros());
         if let Some(begin) = begin.map(Time::unix_micros) {
             if is_said {
@@ -278,7 +308,10 @@ impl Ledger {
     /// still grows.
     pub fn ending(&self) -> Option<&Ending> {
         let grew = self.tally().grew.unwrap_or(i64::MIN);
-        let quiet = self.endings.iter().find(|ending| !ending.is_final && ending.at >= grew);
+        let quiet = self
+            .endings
+            .iter()
+            .find(|ending| !ending.is_final && ending.at >= grew);
         let last = self.endings.iter().find(|ending| ending.is_final);
         match (quiet, last) {
             (Some(quiet), Some(last)) if last.at < quiet.at => Some(last),
@@ -317,7 +350,13 @@ impl Ledger {
             add(mark.day, tally.totals().minus(before));
         }
         if let Some((day, seconds)) = self.reckoned_seconds(&tally) {
-            add(day, Totals { seconds, ..Totals::default() });
+            add(
+                day,
+                Totals {
+                    seconds,
+                    ..Totals::default()
+                },
+            );
         }
         days
     }
@@ -358,7 +397,11 @@ impl Ledger {
                 continue;
             }
             let is_recent = place >= recent;
-            if grew && kept.last().is_some_and(|earlier| stands_for(&mark, earlier, &before, is_recent)) {
+            if grew
+                && kept
+                    .last()
+                    .is_some_and(|earlier| stands_for(&mark, earlier, &before, is_recent))
+            {
                 kept.pop();
             }
             kept.push(mark);
@@ -369,8 +412,10 @@ impl Ledger {
 
 /// Whether a mark that added nothing can never add anything, whatever comes in before it.
 fn is_spent(before: &Tally, mark: &Mark) -> bool {
-    let is_stale = before.seconds.is_some() && mark.seconds.is_some() && mark.seconds <= before.seconds;
-    let says_nothing = |said: Option<Count>| said.is_none_or(|said| said.high.is_some() || said.low == 0);
+    let is_stale =
+        before.seconds.is_some() && mark.seconds.is_some() && mark.seconds <= before.seconds;
+    let says_nothing =
+        |said: Option<Count>| said.is_none_or(|said| said.high.is_some() || said.low == 0);
     is_stale || (says_nothing(mark.input) && says_nothing(mark.output))
 }
 
@@ -384,7 +429,12 @@ fn stands_for(later: &Mark, earlier: &Mark, after_earlier: &Tally, is_recent: bo
     later.day == earlier.day
         && seconds
         && replaces(later.input, earlier.input, after_earlier.input, is_recent)
-        && replaces(later.output, earlier.output, after_earlier.output, is_recent)
+        && replaces(
+            later.output,
+            earlier.output,
+            after_earlier.output,
+            is_recent,
+        )
 }
 
 fn replaces(later: Option<Count>, earlier: Option<Count>, total: u64, is_recent: bool) -> bool {

@@ -110,7 +110,9 @@ impl Session {
 
     /// The id that clients know it by.
     pub fn unique_id(&self) -> String {
-        self.unique_id.clone().unwrap_or_else(|| self.id.simple().to_string())
+        self.unique_id
+            .clone()
+            .unwrap_or_else(|| self.id.simple().to_string())
     }
 
     /// What it used.

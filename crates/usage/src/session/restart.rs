@@ -30,7 +30,10 @@ impl Restart {
     pub fn of(report: &Report) -> Option<Restart> {
         report.status.is_about_nas().then(|| Restart {
             nas_id: report.nas,
-            nas_ip_address: report.said_address.map(|ip| ip.to_canonical().to_string()).unwrap_or_default(),
+            nas_ip_address: report
+                .said_address
+                .map(|ip| ip.to_canonical().to_string())
+                .unwrap_or_default(),
             nas_identifier: report.details.nas_identifier.clone().unwrap_or_default(),
             called_station_id: report.details.called_station_id.clone().unwrap_or_default(),
             at: report.event_time,
@@ -47,12 +50,18 @@ impl Restart {
 
     /// Whether the session was on this box, as far as both say.
     pub fn is_box_of(&self, session: &Session) -> bool {
-        let agrees = |said: &str, known: Option<&str>| said.is_empty() || known.is_none_or(|known| known == said);
+        let agrees = |said: &str, known: Option<&str>| {
+            said.is_empty() || known.is_none_or(|known| known == said)
+        };
         let called = session.details.called_station_id.as_deref();
         self.nas_id == session.nas_id
             && agrees(&self.nas_ip_address, Some(&session.nas_ip_address))
-            && agrees(&self.nas_identifier, session.details.nas_identifier.as_deref())
-            && (self.called_station_id.is_empty() || called.is_none_or(|called| self.is_network(called)))
+            && agrees(
+                &self.nas_identifier,
+                session.details.nas_identifier.as_deref(),
+            )
+            && (self.called_station_id.is_empty()
+                || called.is_none_or(|called| self.is_network(called)))
     }
 
     /// Whether the session is over because of it: it began before.

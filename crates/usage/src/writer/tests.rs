@@ -1,6 +1,8 @@
 use super::*;
 use crate::applied::Was;
-use crate::testing::{INTERIM, MEMBER, NAS, ON, ORGANISATION, START, STOP, Sent, at, house, origin, utc};
+use crate::testing::{
+    INTERIM, MEMBER, NAS, ON, ORGANISATION, START, STOP, Sent, at, house, origin, utc,
+};
 use crate::{ListFilter, close_restarted, list};
 use kernel::Scope;
 
@@ -14,7 +16,11 @@ fn life() -> [Sent; 3] {
 
 fn usage_of_life() -> Vec<(String, String, i64)> {
     let day = |counter: &str, value| (counter.to_owned(), "2027-01-15".to_owned(), value);
-    vec![day("input_octets", 30), day("output_octets", 300), day("seconds", 500)]
+    vec![
+        day("input_octets", 30),
+        day("output_octets", 300),
+        day("seconds", 500),
+    ]
 }
 
 #[tokio::test]
@@ -26,12 +32,28 @@ async fn a_batch_becomes_rows_counters_news_and_a_checkpoint() {
     assert_eq!(applied.sessions.len(), 1);
     let told = &applied.sessions[0];
     assert_eq!(told.session, rows[0], "what is told is what is stored");
-    assert_eq!((told.was, told.has_stopped(), told.has_started()), (Was::Unknown, true, false));
+    assert_eq!(
+        (told.was, told.has_stopped(), told.has_started()),
+        (Was::Unknown, true, false)
+    );
     assert_eq!(rows[0].stopped, Some(at(500)));
-    assert_eq!((rows[0].membership_id, rows[0].nas_id, rows[0].organisation_id), (Some(MEMBER), NAS, ORGANISATION));
+    assert_eq!(
+        (
+            rows[0].membership_id,
+            rows[0].nas_id,
+            rows[0].organisation_id
+        ),
+        (Some(MEMBER), NAS, ORGANISATION)
+    );
     assert_eq!(house.usage().await, usage_of_life());
-    assert_eq!(checkpoint(&house.kernel.db, &origin()).await.ok(), Some(Position(3)));
-    assert_eq!(house.news().await, [(REPORTS_APPLIED.to_owned(), applied.batch)]);
+    assert_eq!(
+        checkpoint(&house.kernel.db, &origin()).await.ok(),
+        Some(Position(3))
+    );
+    assert_eq!(
+        house.news().await,
+        [(REPORTS_APPLIED.to_owned(), applied.batch)]
+    );
 }
 
 #[tokio::test]
@@ -39,7 +61,11 @@ async fn a_batch_applied_again_changes_nothing() {
     let house = house().await;
     let items = house.journalled(&life());
     house.apply_items(&items).await;
-    let (rows, usage, news) = (house.sessions().await, house.usage().await, house.news().await);
+    let (rows, usage, news) = (
+        house.sessions().await,
+        house.usage().await,
+        house.news().await,
+    );
     let again = house.apply_items(&items).await;
     assert_eq!((again.repeated, again.sessions.len()), (3, 0));
     // A batch that begins before the checkpoint and ends behind it.
@@ -54,14 +80,25 @@ async fn a_batch_applied_again_changes_nothing() {
 
 #[tokio::test]
 async fn batches_may_be_cut_and_ordered_anyhow() {
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
         let house = house().await;
         for place in order {
             house.apply(&[life()[place].clone()]).await;
         }
         let rows = house.sessions().await;
         assert_eq!(rows.len(), 1, "{order:?}");
-        assert_eq!((rows[0].started, rows[0].stopped), (at(0), Some(at(500))), "{order:?}");
+        assert_eq!(
+            (rows[0].started, rows[0].stopped),
+            (at(0), Some(at(500))),
+            "{order:?}"
+        );
         assert_eq!(rows[0].terminate_cause.as_deref(), Some("User-Request"));
         assert_eq!(house.usage().await, usage_of_life(), "{order:?}");
     }
@@ -70,16 +107,31 @@ async fn batches_may_be_cut_and_ordered_anyhow() {
 #[tokio::test]
 async fn a_session_stops_once_for_the_caller() {
     let house = house().await;
-    let stops = |applied: &Applied| applied.sessions.iter().filter(|session| session.has_stopped()).count();
+    let stops = |applied: &Applied| {
+        applied
+            .sessions
+            .iter()
+            .filter(|session| session.has_stopped())
+            .count()
+    };
     let [start, interim, stop] = life();
     let first = house.apply(&[start]).await;
     assert_eq!((first.sessions[0].has_started(), stops(&first)), (true, 0));
-    assert_eq!(stops(&house.apply(&[interim.clone()]).await), 0);
-    assert_eq!(stops(&house.apply(&[stop.clone()]).await), 1);
+    assert_eq!(stops(&house.apply(std::slice::from_ref(&interim)).await), 0);
+    assert_eq!(stops(&house.apply(std::slice::from_ref(&stop)).await), 1);
     assert_eq!(stops(&house.apply(&[stop, interim]).await), 0);
-    let reopened = house.apply(&[Sent::new(INTERIM, 900).counts(900, 40, 400)]).await;
+    let reopened = house
+        .apply(&[Sent::new(INTERIM, 900).counts(900, 40, 400)])
+        .await;
     assert!(reopened.sessions[0].has_reopened());
-    assert_eq!(stops(&house.apply(&[Sent::new(STOP, 950).counts(950, 40, 400)]).await), 1);
+    assert_eq!(
+        stops(
+            &house
+                .apply(&[Sent::new(STOP, 950).counts(950, 40, 400)])
+                .await
+        ),
+        1
+    );
 }
 
 #[tokio::test]
@@ -96,29 +148,56 @@ async fn what_cannot_be_read_is_kept_whole_and_holds_nothing_up() {
 #[tokio::test]
 async fn records_of_other_kinds_move_the_checkpoint() {
     let house = house().await;
-    let applied = apply_batch(&house.kernel, &origin(), Position(7), &[], utc).await.unwrap();
+    let applied = apply_batch(&house.kernel, &origin(), Position(7), &[], utc)
+        .await
+        .unwrap();
     assert!(applied.sessions.is_empty());
-    assert_eq!(checkpoint(&house.kernel.db, &origin()).await.ok(), Some(Position(7)));
+    assert_eq!(
+        checkpoint(&house.kernel.db, &origin()).await.ok(),
+        Some(Position(7))
+    );
     assert!(house.news().await.is_empty());
 }
 
 #[tokio::test]
 async fn an_id_used_again_makes_a_generation_and_ends_the_one_before() {
     let house = house().await;
-    house.apply(&[Sent::new(START, 0), Sent::new(INTERIM, 300).counts(300, 10, 10)]).await;
-    let applied = house.apply(&[Sent::new(START, 1_000), Sent::new(INTERIM, 1_300).counts(300, 7, 7)]).await;
+    house
+        .apply(&[
+            Sent::new(START, 0),
+            Sent::new(INTERIM, 300).counts(300, 10, 10),
+        ])
+        .await;
+    let applied = house
+        .apply(&[
+            Sent::new(START, 1_000),
+            Sent::new(INTERIM, 1_300).counts(300, 7, 7),
+        ])
+        .await;
     let rows = house.sessions().await;
-    let seen: Vec<_> = rows.iter().map(|row| (row.generation, row.started, row.stopped)).collect();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.generation, row.started, row.stopped))
+        .collect();
     assert_eq!(seen, [(0, at(0), Some(at(1_000))), (1, at(1_000), None)]);
     assert_eq!(rows[0].terminate_cause.as_deref(), Some("Lost-Carrier"));
-    assert_eq!(applied.sessions.iter().filter(|session| session.has_stopped()).count(), 1);
+    assert_eq!(
+        applied
+            .sessions
+            .iter()
+            .filter(|session| session.has_stopped())
+            .count(),
+        1
+    );
     assert_eq!(house.usage().await[0].2, 17, "both count");
 }
 
 #[tokio::test]
 async fn two_devices_with_one_id_are_two_sessions() {
     let house = house().await;
-    let other = Sent::bare(START, 0).put(44, b"s1").put(31, b"02-00-00-00-00-02");
+    let other = Sent::bare(START, 0)
+        .put(44, b"s1")
+        .put(31, b"02-00-00-00-00-02");
     house.apply(&[Sent::new(START, 0), other]).await;
     assert_eq!(house.sessions().await.len(), 2);
 }
@@ -126,32 +205,85 @@ async fn two_devices_with_one_id_are_two_sessions() {
 #[tokio::test]
 async fn a_restart_closes_by_definition_and_then_in_the_rows() {
     let house = house().await;
-    let second = Sent::bare(START, 10).put(44, b"s2").put(31, b"02-00-00-00-00-02");
+    let second = Sent::bare(START, 10)
+        .put(44, b"s2")
+        .put(31, b"02-00-00-00-00-02");
     house.apply(&[Sent::new(START, 0), second]).await;
     let on = Sent::bare(ON, 100);
-    let after = Sent::bare(START, 110).put(44, b"s3").put(31, b"02-00-00-00-00-03");
+    let after = Sent::bare(START, 110)
+        .put(44, b"s3")
+        .put(31, b"02-00-00-00-00-03");
     let applied = house.apply(&[on.clone(), after]).await;
     assert_eq!(applied.restarts.len(), 1);
-    assert!(house.news().await.contains(&(restart::NAS_RESTARTED.to_owned(), NAS)));
+    assert!(
+        house
+            .news()
+            .await
+            .contains(&(restart::NAS_RESTARTED.to_owned(), NAS))
+    );
     // Before the rows follow, every reader knows already.
-    assert_eq!(house.sessions().await.iter().filter(|row| row.is_open()).count(), 3);
-    let open = ListFilter { is_open: Some(true), ..ListFilter::default() };
-    let closed = ListFilter { is_open: Some(false), ..ListFilter::default() };
+    assert_eq!(
+        house
+            .sessions()
+            .await
+            .iter()
+            .filter(|row| row.is_open())
+            .count(),
+        3
+    );
+    let open = ListFilter {
+        is_open: Some(true),
+        ..ListFilter::default()
+    };
+    let closed = ListFilter {
+        is_open: Some(false),
+        ..ListFilter::default()
+    };
     let db = &house.kernel.db;
-    assert_eq!(list::list(db, Scope::Everything, &open).await.unwrap().sessions.len(), 1);
-    assert_eq!(list::list(db, Scope::Everything, &closed).await.unwrap().sessions.len(), 2);
-    let loaded = list::open_sessions(db, Scope::Everything, None).await.unwrap();
+    assert_eq!(
+        list::list(db, Scope::Everything, &open)
+            .await
+            .unwrap()
+            .sessions
+            .len(),
+        1
+    );
+    assert_eq!(
+        list::list(db, Scope::Everything, &closed)
+            .await
+            .unwrap()
+            .sessions
+            .len(),
+        2
+    );
+    let loaded = list::open_sessions(db, Scope::Everything, None)
+        .await
+        .unwrap();
     assert_eq!(loaded.iter().filter(|row| row.is_open()).count(), 1);
     // The rows follow, once.
     let mut told = Vec::new();
-    assert_eq!(close_restarted(&house.kernel, utc, |session| told.push(session)).await.ok(), Some(2));
-    assert!(told.iter().all(|session| session.has_stopped() && session.session.stopped == Some(at(100))));
-    assert_eq!(close_restarted(&house.kernel, utc, |_| ()).await.ok(), Some(0));
+    assert_eq!(
+        close_restarted(&house.kernel, utc, |session| told.push(session))
+            .await
+            .ok(),
+        Some(2)
+    );
+    assert!(
+        told.iter()
+            .all(|session| session.has_stopped() && session.session.stopped == Some(at(100)))
+    );
+    assert_eq!(
+        close_restarted(&house.kernel, utc, |_| ()).await.ok(),
+        Some(0)
+    );
     let rows = house.sessions().await;
     assert_eq!(rows.iter().filter(|row| row.is_open()).count(), 1);
     // An Accounting-On that is repeated, or an older Off, changes nothing.
     house.apply(&[on, Sent::bare(8, 90)]).await;
-    assert_eq!(close_restarted(&house.kernel, utc, |_| ()).await.ok(), Some(0));
+    assert_eq!(
+        close_restarted(&house.kernel, utc, |_| ()).await.ok(),
+        Some(0)
+    );
     assert_eq!(house.sessions().await, rows);
 }
 
@@ -165,7 +297,15 @@ async fn a_session_first_heard_of_after_the_restart_that_ended_it_is_closed() {
     assert_eq!((rows[0].started, rows[0].stopped), (at(50), Some(at(100))));
     // And its id is free for another.
     house.apply(&[Sent::new(START, 130)]).await;
-    assert_eq!(house.sessions().await.iter().filter(|row| row.is_open()).count(), 1);
+    assert_eq!(
+        house
+            .sessions()
+            .await
+            .iter()
+            .filter(|row| row.is_open())
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -176,20 +316,39 @@ async fn history_takes_what_is_old_and_gives_it_back_to_a_late_report() {
     assert_eq!(crate::age_out(&house.kernel).await.ok(), Some(0));
     house.clock.advance_seconds(2 * 3_600);
     assert_eq!(crate::age_out(&house.kernel).await.ok(), Some(1));
-    assert_eq!((house.sessions().await.len(), house.past().await.len()), (0, 1));
-    let found = list::find(&house.kernel.db, Scope::Everything, "s1").await.unwrap();
+    assert_eq!(
+        (house.sessions().await.len(), house.past().await.len()),
+        (0, 1)
+    );
+    let found = list::find(&house.kernel.db, Scope::Everything, "s1")
+        .await
+        .unwrap();
     assert_eq!(found, house.past().await, "readers see no difference");
     // A NAS that kept a report for two days.
-    let late = Sent::new(INTERIM, 2 * 86_400).number(41, 2 * 86_400 - 400).counts(400, 20, 200);
+    let late = Sent::new(INTERIM, 2 * 86_400)
+        .number(41, 2 * 86_400 - 400)
+        .counts(400, 20, 200);
     let applied = house.apply(&[late]).await;
-    assert_eq!((applied.sessions[0].was, applied.sessions[0].has_stopped()), (Was::Stopped, false));
-    assert_eq!((house.sessions().await.len(), house.past().await.len()), (1, 0));
+    assert_eq!(
+        (applied.sessions[0].was, applied.sessions[0].has_stopped()),
+        (Was::Stopped, false)
+    );
+    assert_eq!(
+        (house.sessions().await.len(), house.past().await.len()),
+        (1, 0)
+    );
     assert_eq!(house.sessions().await[0].stopped, Some(at(500)));
     assert_eq!(house.usage().await, usage_of_life());
     // An id used again leaves history alone and takes the next generation.
     assert_eq!(crate::age_out(&house.kernel).await.ok(), Some(1));
     house.apply(&[Sent::new(START, 3 * 86_400)]).await;
-    assert_eq!((house.sessions().await[0].generation, house.past().await.len()), (1, 1));
+    assert_eq!(
+        (
+            house.sessions().await[0].generation,
+            house.past().await.len()
+        ),
+        (1, 1)
+    );
     let gone = crate::forget_sessions(&house.kernel, at(501)).await;
     assert_eq!((gone.ok(), house.past().await.len()), (Some(1), 0));
 }
@@ -203,4 +362,55 @@ async fn a_person_known_later_gets_what_was_used_before() {
     assert!(house.usage().await.is_empty());
     house.apply(&[life()[2].clone()]).await;
     assert_eq!(house.usage().await, usage_of_life());
+}
+
+/// Applies single reports for a node of its own, as its writer would.
+async fn node(kernel: &Kernel, name: &str, sent: &[Sent]) {
+    for (place, sent) in sent.iter().enumerate() {
+        let position = Position(place as u64 + 1);
+        let origin = Origin {
+            node: name.to_owned(),
+            journal: "j".to_owned(),
+        };
+        let items = [(position, Ok(sent.entry.clone()))];
+        let mut tries = 0;
+        // Both may make the same session at once: the second try finds it.
+        while let Err(error) = apply_batch(kernel, &origin, position, &items, utc).await {
+            tries += 1;
+            assert!(tries < 5 && error.is_duplicate(), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_that_hear_of_the_same_sessions_meet_in_their_rows() {
+    let house = house().await;
+    let mut sent = Vec::new();
+    for report in 0..6_u32 {
+        for session in 0..8_u8 {
+            let seconds = i64::from(report) * 100;
+            let status = [START, INTERIM, INTERIM, INTERIM, INTERIM, STOP][report as usize];
+            let counts = Sent::bare(status, seconds)
+                .put(44, &[b'a' + session])
+                .put(31, b"02-00-00-00-00-09");
+            sent.push(counts.counts(report * 100, report * 7, report * 9));
+        }
+    }
+    // The one hears them in order, the other the other way round; half of them both hear.
+    let (first, second) = (
+        &sent[..36],
+        sent[12..].iter().rev().cloned().collect::<Vec<_>>(),
+    );
+    tokio::join!(
+        node(&house.kernel, "n1", first),
+        node(&house.kernel, "n2", &second)
+    );
+    let rows = house.sessions().await;
+    assert_eq!(rows.len(), 8);
+    assert!(
+        rows.iter()
+            .all(|row| row.stopped == Some(at(500)) && row.input_octets == 35)
+    );
+    let usage: Vec<i64> = house.usage().await.into_iter().map(|row| row.2).collect();
+    assert_eq!(usage, [8 * 35, 8 * 45, 8 * 500]);
 }

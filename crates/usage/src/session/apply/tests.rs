@@ -20,11 +20,23 @@ fn session(sent: &[Sent]) -> Session {
 fn a_session_lives_from_start_to_stop() {
     let whole = session(&[
         Sent::new(START, 0).put(77, b"11ac"),
-        Sent::new(INTERIM, 300).counts(300, 10, 20).put(8, &[10, 0, 0, 9]),
-        Sent::new(STOP, 500).counts(500, 30, 40).number(49, 1).put(77, b"bye"),
+        Sent::new(INTERIM, 300)
+            .counts(300, 10, 20)
+            .put(8, &[10, 0, 0, 9]),
+        Sent::new(STOP, 500)
+            .counts(500, 30, 40)
+            .number(49, 1)
+            .put(77, b"bye"),
     ]);
     assert_eq!((whole.started, whole.stopped), (at(0), Some(at(500))));
-    assert_eq!((whole.session_seconds, whole.input_octets, whole.output_octets), (500, 30, 40));
+    assert_eq!(
+        (
+            whole.session_seconds,
+            whole.input_octets,
+            whole.output_octets
+        ),
+        (500, 30, 40)
+    );
     assert_eq!(whole.terminate_cause.as_deref(), Some("User-Request"));
     assert_eq!(whole.details.framed_ip_address.as_deref(), Some("10.0.0.9"));
     assert_eq!(whole.connection_info_start.as_deref(), Some("11ac"));
@@ -36,9 +48,15 @@ fn a_session_lives_from_start_to_stop() {
 
 #[test]
 fn a_session_whose_start_was_lost_began_when_its_session_time_did() {
-    assert_eq!(session(&[Sent::new(INTERIM, 300).counts(200, 1, 1)]).started, at(100));
+    assert_eq!(
+        session(&[Sent::new(INTERIM, 300).counts(200, 1, 1)]).started,
+        at(100)
+    );
     // Its Start, when it comes, knows better.
-    let late = session(&[Sent::new(INTERIM, 300).counts(200, 1, 1), Sent::new(START, 310).number(41, 220)]);
+    let late = session(&[
+        Sent::new(INTERIM, 300).counts(200, 1, 1),
+        Sent::new(START, 310).number(41, 220),
+    ]);
     assert_eq!(late.started, at(90));
     let stop = session(&[Sent::new(STOP, 300)]);
     assert_eq!((stop.started, stop.stopped), (at(300), Some(at(300))));
@@ -46,10 +64,30 @@ fn a_session_whose_start_was_lost_began_when_its_session_time_did() {
 
 #[test]
 fn a_stop_without_counters_keeps_those_that_are_known() {
-    let whole = session(&[Sent::new(INTERIM, 300).counts(300, 10, 20), Sent::new(STOP, 500)]);
-    assert_eq!((whole.session_seconds, whole.input_octets, whole.output_octets), (300, 10, 20));
-    let zeros = session(&[Sent::new(INTERIM, 300).counts(300, 10, 20), Sent::new(STOP, 500).counts(0, 0, 0)]);
-    assert_eq!((zeros.session_seconds, zeros.input_octets, zeros.output_octets), (300, 10, 20));
+    let whole = session(&[
+        Sent::new(INTERIM, 300).counts(300, 10, 20),
+        Sent::new(STOP, 500),
+    ]);
+    assert_eq!(
+        (
+            whole.session_seconds,
+            whole.input_octets,
+            whole.output_octets
+        ),
+        (300, 10, 20)
+    );
+    let zeros = session(&[
+        Sent::new(INTERIM, 300).counts(300, 10, 20),
+        Sent::new(STOP, 500).counts(0, 0, 0),
+    ]);
+    assert_eq!(
+        (
+            zeros.session_seconds,
+            zeros.input_octets,
+            zeros.output_octets
+        ),
+        (300, 10, 20)
+    );
     assert!(!zeros.is_open());
 }
 
@@ -59,12 +97,22 @@ fn a_session_without_any_session_time_lasted_from_its_begin_to_its_end() {
     assert_eq!(whole.session_seconds, 0);
     let change = whole.apply(&Sent::new(STOP, 90).read(), Tz::UTC);
     assert_eq!(whole.session_seconds, 90);
-    assert_eq!(change.usage.iter().map(|usage| usage.delta.seconds).sum::<i64>(), 90);
+    assert_eq!(
+        change
+            .usage
+            .iter()
+            .map(|usage| usage.delta.seconds)
+            .sum::<i64>(),
+        90
+    );
 }
 
 #[test]
 fn a_report_after_the_stop_opens_the_session_only_when_counters_grew() {
-    let stopped = [Sent::new(START, 0), Sent::new(STOP, 100).counts(100, 10, 10)];
+    let stopped = [
+        Sent::new(START, 0),
+        Sent::new(STOP, 100).counts(100, 10, 10),
+    ];
     let table = [
         (Sent::new(INTERIM, 110), false),
         (Sent::new(INTERIM, 110).counts(100, 10, 10), false),
@@ -72,14 +120,21 @@ fn a_report_after_the_stop_opens_the_session_only_when_counters_grew() {
         (Sent::new(INTERIM, 200).counts(200, 10, 10), true),
         (Sent::new(INTERIM, 200).counts(100, 11, 10), true),
         // Reported late: the event was before the end.
-        (Sent::new(INTERIM, 200).counts(90, 9, 9).number(41, 110), false),
+        (
+            Sent::new(INTERIM, 200).counts(90, 9, 9).number(41, 110),
+            false,
+        ),
         (Sent::new(START, 200).number(41, 200), false),
     ];
     for (late, opens) in table {
         let sent = [&stopped[..], &[late]].concat();
         let session = session(&sent);
-        assert_eq!(session.is_open(), opens, "{:?}", sent.last().map(Sent::read));
-        assert_eq!(session.terminate_cause.is_none(), true);
+        assert_eq!(
+            session.is_open(),
+            opens,
+            "{:?}",
+            sent.last().map(Sent::read)
+        );
     }
 }
 
@@ -95,7 +150,10 @@ fn a_repeated_stop_ends_it_when_the_first_did() {
 
 #[test]
 fn a_restart_ends_for_good_and_late_counters_still_count() {
-    let mut row = session(&[Sent::new(START, 0), Sent::new(INTERIM, 100).counts(100, 10, 10)]);
+    let mut row = session(&[
+        Sent::new(START, 0),
+        Sent::new(INTERIM, 100).counts(100, 10, 10),
+    ]);
     let restart = Restart {
         nas_id: NAS,
         nas_ip_address: String::new(),
@@ -105,20 +163,38 @@ fn a_restart_ends_for_good_and_late_counters_still_count() {
     };
     assert!(restart.covers(&row));
     assert_eq!(row.close_for_restart(&restart, Tz::UTC).turn, Turn::Stopped);
-    assert_eq!((row.stopped, row.terminate_cause.as_deref()), (Some(at(150)), Some(NAS_REBOOT)));
+    assert_eq!(
+        (row.stopped, row.terminate_cause.as_deref()),
+        (Some(at(150)), Some(NAS_REBOOT))
+    );
     let change = row.apply(&Sent::new(INTERIM, 200).counts(200, 30, 10).read(), Tz::UTC);
-    assert_eq!((row.stopped, change.turn, row.input_octets), (Some(at(150)), Turn::None, 30));
+    assert_eq!(
+        (row.stopped, change.turn, row.input_octets),
+        (Some(at(150)), Turn::None, 30)
+    );
     // Its real Stop was on the way.
-    row.apply(&Sent::new(STOP, 210).number(41, 70).number(49, 1).read(), Tz::UTC);
+    row.apply(
+        &Sent::new(STOP, 210).number(41, 70).number(49, 1).read(),
+        Tz::UTC,
+    );
     assert_eq!(row.stopped, Some(at(150)), "it still grew after that Stop");
 }
 
 #[test]
 fn an_end_by_hand_holds_until_the_device_goes_on() {
-    let mut row = session(&[Sent::new(START, 0), Sent::new(INTERIM, 100).counts(100, 10, 10)]);
+    let mut row = session(&[
+        Sent::new(START, 0),
+        Sent::new(INTERIM, 100).counts(100, 10, 10),
+    ]);
     // Our clock is behind the device's.
-    assert_eq!(row.close_by_hand(at(90), "Admin-Reset", Tz::UTC).turn, Turn::Stopped);
-    assert_eq!((row.stopped, row.terminate_cause.as_deref()), (Some(at(100)), Some("Admin-Reset")));
+    assert_eq!(
+        row.close_by_hand(at(90), "Admin-Reset", Tz::UTC).turn,
+        Turn::Stopped
+    );
+    assert_eq!(
+        (row.stopped, row.terminate_cause.as_deref()),
+        (Some(at(100)), Some("Admin-Reset"))
+    );
     let change = row.apply(&Sent::new(INTERIM, 400).counts(400, 10, 10).read(), Tz::UTC);
     assert_eq!((row.stopped, change.turn), (None, Turn::Reopened));
 }
@@ -144,8 +220,22 @@ fn usage_belongs_to_the_local_day_of_the_event_in_any_order() {
         days
     };
     let expect = BTreeMap::from([
-        ("2027-01-15".to_owned(), Totals { seconds: 3_540, input: 100, output: 1_000 }),
-        ("2027-01-16".to_owned(), Totals { seconds: 3_660, input: 150, output: 2_000 }),
+        (
+            "2027-01-15".to_owned(),
+            Totals {
+                seconds: 3_540,
+                input: 100,
+                output: 1_000,
+            },
+        ),
+        (
+            "2027-01-16".to_owned(),
+            Totals {
+                seconds: 3_660,
+                input: 150,
+                output: 2_000,
+            },
+        ),
     ]);
     for order in [[0, 1, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]] {
         let mut days = run(order);
@@ -161,7 +251,14 @@ fn what_was_used_before_the_person_was_known_is_theirs_too() {
     let mut row = Session::new(Uuid::from_u128(1), 0, &unknown.read());
     assert_eq!(row.apply(&unknown.read(), Tz::UTC).usage, []);
     let change = row.apply(&Sent::new(STOP, 200).counts(200, 20, 20).read(), Tz::UTC);
-    assert_eq!(change.usage.iter().map(|usage| usage.delta.input).sum::<i64>(), 20);
+    assert_eq!(
+        change
+            .usage
+            .iter()
+            .map(|usage| usage.delta.input)
+            .sum::<i64>(),
+        20
+    );
 }
 
 /// How a device sends its upper halves.
@@ -188,7 +285,10 @@ fn history(steps: &[Step], gigawords: Gigawords, has_start: bool) -> Vec<Report>
             Gigawords::Always => Some(high),
             Gigawords::WhenNeeded => Some(high).filter(|high| *high > 0),
         };
-        Some(Count { low: (total & u64::from(u32::MAX)) as u32, high })
+        Some(Count {
+            low: (total & u64::from(u32::MAX)) as u32,
+            high,
+        })
     };
     let mut reports = Vec::new();
     if has_start {
@@ -199,7 +299,11 @@ fn history(steps: &[Step], gigawords: Gigawords, has_start: bool) -> Vec<Report>
         seconds += step.seconds;
         input += step.input;
         output += step.output;
-        let status = if step.kind < 2 { Status::Stop } else { Status::Interim };
+        let status = if step.kind < 2 {
+            Status::Stop
+        } else {
+            Status::Interim
+        };
         let mut next = report(status, seconds);
         next.terminate_cause = status.ends().then(|| format!("cause {seconds}"));
         // A Stop without counters, now and then.
@@ -214,7 +318,14 @@ fn history(steps: &[Step], gigawords: Gigawords, has_start: bool) -> Vec<Report>
 }
 
 /// Totals, start, stop, cause, wraps, and the counters by day.
-type Outcome = (Totals, Time, Option<Time>, Option<String>, i64, BTreeMap<i32, Totals>);
+type Outcome = (
+    Totals,
+    Time,
+    Option<Time>,
+    Option<String>,
+    i64,
+    BTreeMap<i32, Totals>,
+);
 
 fn run(reports: &[&Report]) -> Outcome {
     let mut row = Session::new(Uuid::from_u128(1), 0, reports[0]);
@@ -228,7 +339,14 @@ fn run(reports: &[&Report]) -> Outcome {
         }
     }
     days.retain(|_, totals| !totals.is_zero());
-    (row.totals(), row.started, row.stopped, row.terminate_cause, row.wraps, days)
+    (
+        row.totals(),
+        row.started,
+        row.stopped,
+        row.terminate_cause,
+        row.wraps,
+        days,
+    )
 }
 
 proptest! {

@@ -6,7 +6,11 @@ use kernel::id::Uuid;
 /// One session per list of reports, places in the order given.
 fn rows(sessions: &[&[Sent]]) -> Vec<Session> {
     let make = |(place, sent): (usize, &&[Sent])| {
-        let mut row = Session::new(Uuid::from_u128(place as u128), place as i64, &sent[0].read());
+        let mut row = Session::new(
+            Uuid::from_u128(place as u128),
+            place as i64,
+            &sent[0].read(),
+        );
         for sent in *sent {
             row.apply(&sent.read(), Tz::UTC);
         }
@@ -27,13 +31,24 @@ fn restart(seconds: i64) -> Restart {
 
 fn check(sessions: &[&[Sent]], sent: &Sent, restarts: &[Restart], expect: Option<usize>) {
     let rows = rows(sessions);
-    assert_eq!(choose(&rows, &sent.read(), restarts), expect, "{:?}", sent.read());
+    assert_eq!(
+        choose(&rows, &sent.read(), restarts),
+        expect,
+        "{:?}",
+        sent.read()
+    );
 }
 
 #[test]
 fn reports_of_one_session_find_it() {
-    let open: &[Sent] = &[Sent::new(START, 0), Sent::new(INTERIM, 300).counts(300, 10, 10)];
-    let stopped: &[Sent] = &[Sent::new(START, 0), Sent::new(STOP, 300).counts(300, 10, 10)];
+    let open: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(INTERIM, 300).counts(300, 10, 10),
+    ];
+    let stopped: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(STOP, 300).counts(300, 10, 10),
+    ];
     for row in [open, stopped] {
         for sent in [
             Sent::new(START, 0),
@@ -50,38 +65,83 @@ fn reports_of_one_session_find_it() {
         }
     }
     // A second Start, with the device's address.
-    check(&[&[Sent::new(START, 0)]], &Sent::new(START, 30), &[], Some(0));
+    check(
+        &[&[Sent::new(START, 0)]],
+        &Sent::new(START, 30),
+        &[],
+        Some(0),
+    );
     // The Start comes last, after reports without a session time.
-    check(&[&[Sent::new(INTERIM, 3_000)]], &Sent::new(START, 0), &[], Some(0));
+    check(
+        &[&[Sent::new(INTERIM, 3_000)]],
+        &Sent::new(START, 0),
+        &[],
+        Some(0),
+    );
 }
 
 #[test]
 fn an_id_used_again_is_another_session() {
-    let stopped: &[Sent] = &[Sent::new(START, 0), Sent::new(STOP, 300).counts(300, 10, 10)];
+    let stopped: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(STOP, 300).counts(300, 10, 10),
+    ];
     check(&[stopped], &Sent::new(START, 301), &[], None);
-    check(&[stopped], &Sent::new(INTERIM, 500).counts(100, 1, 1), &[], None);
-    let open: &[Sent] = &[Sent::new(START, 0), Sent::new(INTERIM, 300).counts(300, 10, 10)];
+    check(
+        &[stopped],
+        &Sent::new(INTERIM, 500).counts(100, 1, 1),
+        &[],
+        None,
+    );
+    let open: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(INTERIM, 300).counts(300, 10, 10),
+    ];
     check(&[open], &Sent::new(START, 400), &[], None);
-    check(&[open], &Sent::new(INTERIM, 500).counts(100, 1, 1), &[], None);
+    check(
+        &[open],
+        &Sent::new(INTERIM, 500).counts(100, 1, 1),
+        &[],
+        None,
+    );
     check(&[], &Sent::new(START, 0), &[], None);
 }
 
 #[test]
 fn a_restart_parts_sessions() {
-    let open: &[Sent] = &[Sent::new(START, 0), Sent::new(INTERIM, 300).counts(300, 10, 10)];
+    let open: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(INTERIM, 300).counts(300, 10, 10),
+    ];
     check(&[open], &Sent::new(START, 310), &[restart(305)], None);
     check(&[open], &Sent::new(INTERIM, 400), &[restart(305)], None);
     // The late Stop of what the restart ended.
     check(&[open], &Sent::new(STOP, 400), &[restart(305)], Some(0));
-    check(&[open], &Sent::new(INTERIM, 400).counts(400, 20, 20), &[restart(305)], Some(0));
+    check(
+        &[open],
+        &Sent::new(INTERIM, 400).counts(400, 20, 20),
+        &[restart(305)],
+        Some(0),
+    );
     // A session of after the restart.
-    check(&[&[Sent::new(START, 310)]], &Sent::new(INTERIM, 400), &[restart(305)], Some(0));
+    check(
+        &[&[Sent::new(START, 310)]],
+        &Sent::new(INTERIM, 400),
+        &[restart(305)],
+        Some(0),
+    );
 }
 
 #[test]
 fn late_reports_of_an_earlier_session_find_it_or_make_it() {
-    let early: &[Sent] = &[Sent::new(START, 0), Sent::new(STOP, 300).counts(300, 10, 10)];
-    let later: &[Sent] = &[Sent::new(START, 2_000), Sent::new(INTERIM, 2_600).counts(600, 10, 10)];
+    let early: &[Sent] = &[
+        Sent::new(START, 0),
+        Sent::new(STOP, 300).counts(300, 10, 10),
+    ];
+    let later: &[Sent] = &[
+        Sent::new(START, 2_000),
+        Sent::new(INTERIM, 2_600).counts(600, 10, 10),
+    ];
     for (sent, expect) in [
         (Sent::new(INTERIM, 200).counts(200, 5, 5), Some(0)),
         (Sent::new(INTERIM, 200), Some(0)),
@@ -92,7 +152,12 @@ fn late_reports_of_an_earlier_session_find_it_or_make_it() {
         check(&[early, later], &sent, &[], expect);
         check(&[later, early], &sent, &[], expect.map(|place| 1 - place));
     }
-    check(&[later], &Sent::new(STOP, 300).counts(300, 10, 10), &[], None);
+    check(
+        &[later],
+        &Sent::new(STOP, 300).counts(300, 10, 10),
+        &[],
+        None,
+    );
 }
 
 #[test]
@@ -103,7 +168,10 @@ fn an_open_session_whose_id_went_to_a_later_one_is_over() {
 
 #[test]
 fn a_restart_is_of_the_box_that_it_names() {
-    let sent = Sent::new(START, 0).put(4, &[10, 0, 0, 1]).put(32, b"ap1").put(30, b"AA-BB-CC-DD-EE-01:Guest");
+    let sent = Sent::new(START, 0)
+        .put(4, &[10, 0, 0, 1])
+        .put(32, b"ap1")
+        .put(30, b"AA-BB-CC-DD-EE-01:Guest");
     let row = rows(&[&[sent]]).remove(0);
     let table = [
         (("", "", ""), true),
@@ -122,6 +190,13 @@ fn a_restart_is_of_the_box_that_it_names() {
             ..restart(100)
         };
         assert_eq!(named.covers(&row), expect, "{named:?}");
-        assert!(!Restart { at: at(-1), ..named }.covers(&row), "it began later");
+        assert!(
+            !Restart {
+                at: at(-1),
+                ..named
+            }
+            .covers(&row),
+            "it began later"
+        );
     }
 }

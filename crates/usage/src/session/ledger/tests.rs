@@ -22,10 +22,18 @@ fn enter(marks: &[(i64, Option<i64>, u64)]) -> Ledger {
 fn check(marks: &[(i64, Option<i64>, u64)], input: u64, wraps: i64) {
     let ledger = enter(marks);
     let (totals, inferred) = ledger.totals();
-    assert_eq!((totals.input, inferred), (i64::try_from(input).unwrap(), wraps), "{marks:?}");
+    assert_eq!(
+        (totals.input, inferred),
+        (i64::try_from(input).unwrap(), wraps),
+        "{marks:?}"
+    );
     let mut reversed = marks.to_vec();
     reversed.reverse();
-    assert_eq!(enter(&reversed).totals(), ledger.totals(), "reversed {marks:?}");
+    assert_eq!(
+        enter(&reversed).totals(),
+        ledger.totals(),
+        "reversed {marks:?}"
+    );
 }
 
 #[test]
@@ -33,7 +41,16 @@ fn wraps_are_inferred_and_nothing_else() {
     check(&[(1, None, 5), (2, None, 9)], 9, 0);
     // Full 32 bits.
     check(&[(1, Some(1), 4 * G - 10), (2, Some(2), 20)], 4 * G + 20, 1);
-    check(&[(1, Some(1), 3 * G), (2, Some(2), G), (3, Some(3), 3 * G), (4, Some(4), G)], 9 * G, 2);
+    check(
+        &[
+            (1, Some(1), 3 * G),
+            (2, Some(2), G),
+            (3, Some(3), 3 * G),
+            (4, Some(4), G),
+        ],
+        9 * G,
+        2,
+    );
     check(&[(1, None, 3 * G), (2, None, G)], 5 * G, 1);
     // A device that lost count.
     check(&[(1, Some(1), 5_000), (2, Some(2), 3_000)], 5_000, 0);
@@ -48,7 +65,12 @@ fn wraps_are_inferred_and_nothing_else() {
 
 #[test]
 fn two_late_reports_part_two_low_ones_that_came_before() {
-    let order = [(2, None, 1), (4, None, 1), (1, None, 2_164_475_589), (3, None, 2_415_906_040)];
+    let order = [
+        (2, None, 1),
+        (4, None, 1),
+        (1, None, 2_164_475_589),
+        (3, None, 2_415_906_040),
+    ];
     let mut sorted = order;
     sorted.sort_unstable();
     check(&sorted, 2 * WRAP + 1, 2);
@@ -57,8 +79,19 @@ fn two_late_reports_part_two_low_ones_that_came_before() {
 
 #[test]
 fn gigawords_are_believed_and_end_all_guessing() {
-    let count = |low: u64, high| Some(Count { low: u32::try_from(low).unwrap(), high });
-    let mark = |at, input| Mark { at, seconds: None, input, output: None, day: 1 };
+    let count = |low: u64, high| {
+        Some(Count {
+            low: u32::try_from(low).unwrap(),
+            high,
+        })
+    };
+    let mark = |at, input| Mark {
+        at,
+        seconds: None,
+        input,
+        output: None,
+        day: 1,
+    };
     let mut ledger = Ledger::default();
     ledger.enter(mark(1, count(3 * G, None)));
     ledger.enter(mark(2, count(G, Some(1))));
@@ -78,10 +111,23 @@ fn a_session_keeps_one_mark_a_day_and_the_recent_ones_where_they_matter() {
             let low = u32::try_from(report * 1_000).unwrap();
             let count = Some(Count { low, high });
             let day = i32::try_from(report / 100).unwrap();
-            ledger.enter(Mark { at: report, seconds: Some(report), input: count, output: count, day });
+            ledger.enter(Mark {
+                at: report,
+                seconds: Some(report),
+                input: count,
+                output: count,
+                day,
+            });
         }
         assert_eq!(ledger.marks.len(), expect);
-        assert_eq!(ledger.by_day().values().map(|day| day.input).collect::<Vec<_>>(), [99_000, 100_000]);
+        assert_eq!(
+            ledger
+                .by_day()
+                .values()
+                .map(|day| day.input)
+                .collect::<Vec<_>>(),
+            [99_000, 100_000]
+        );
     }
 }
 
@@ -91,9 +137,18 @@ fn a_ledger_stays_small_and_settling_takes_nothing_away() {
     let mut days: BTreeMap<i32, Totals> = BTreeMap::new();
     for report in 0..500_u32 {
         let before = ledger.by_day();
-        let count = Some(Count { low: report.wrapping_mul(1_500_000_000), high: None });
+        let count = Some(Count {
+            low: report.wrapping_mul(1_500_000_000),
+            high: None,
+        });
         let seconds = Some(i64::from(report));
-        ledger.enter(Mark { at: report.into(), seconds, input: count, output: None, day: (report / 10).cast_signed() });
+        ledger.enter(Mark {
+            at: report.into(),
+            seconds,
+            input: count,
+            output: None,
+            day: (report / 10).cast_signed(),
+        });
         for (day, totals) in ledger.by_day() {
             let grown = totals.minus(before.get(&day).copied().unwrap_or_default());
             let sum = days.entry(day).or_default();
@@ -107,14 +162,25 @@ fn a_ledger_stays_small_and_settling_takes_nothing_away() {
     assert!(serde_json::to_string(&ledger).unwrap().len() < 4_096);
     // What comes from before the settled marks changes no total.
     let settled = ledger.clone();
-    ledger.enter(Mark { at: 3, seconds: Some(3), input: None, output: None, day: 0 });
+    ledger.enter(Mark {
+        at: 3,
+        seconds: Some(3),
+        input: None,
+        output: None,
+        day: 0,
+    });
     assert_eq!(ledger, settled);
 }
 
 #[test]
 fn only_the_newest_endings_are_kept_and_the_final_ones() {
     let mut ledger = Ledger::default();
-    let ending = |at, is_final| Ending { at, is_final, cause: None, day: 1 };
+    let ending = |at, is_final| Ending {
+        at,
+        is_final,
+        cause: None,
+        day: 1,
+    };
     ledger.end(ending(0, true));
     for at in 1..=20 {
         ledger.end(ending(at, false));
@@ -127,7 +193,12 @@ fn only_the_newest_endings_are_kept_and_the_final_ones() {
 #[test]
 fn what_is_stored_comes_back_and_what_is_not_a_ledger_is_refused() {
     let mut ledger = enter(&[(1, Some(1), 3 * G), (2, Some(2), G)]);
-    ledger.end(Ending { at: 3, is_final: true, cause: Some("NAS-Reboot".into()), day: 1 });
+    ledger.end(Ending {
+        at: 3,
+        is_final: true,
+        cause: Some("NAS-Reboot".into()),
+        day: 1,
+    });
     ledger.begin(Time::from_unix_seconds(1), None, false);
     let text = serde_json::to_string(&ledger).unwrap();
     assert_eq!(Ledger::try_from(text).ok(), Some(ledger));
