@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn the_identity_is_the_device_else_the_caller_else_the_user() {
-        let table: [(Option<&[u8]>, Option<&str>, &str); 6] = [
+        type Case<'a> = (Option<&'a [u8]>, Option<&'a str>, &'a str);
+        let table: [Case<'_>; 6] = [
             (Some(b"02:00:00:AA:bb:01"), Some("bob"), "02-00-00-AA-BB-01"),
             (Some(b"0200.00aa.bb01\0"), Some("bob"), "02-00-00-AA-BB-01"),
             (
