@@ -38,6 +38,7 @@ pub fn receive(
         nas: nas.nas.id.0,
         organisation: owner.organisation,
         membership: owner.membership.map(|id| id.0),
+        group: owner.group,
         source: peer.address.ip(),
         flips_octets: nas.nas.flips_octets,
         packet: packet.octets().to_vec(),

@@ -1,63 +1,62 @@
-//! Draining the journal into SQL: what is durable here becomes rows there, in batches, exactly once.
-//!
-//! The checkpoint lies in the same transaction as the rows, so whatever is killed in between, nothing is lost and
-//! nothing is counted twice. While the database is away the journal grows, and this waits.
+//! Draining the journal into SQL, on a thread of its own: `usage::Writer` does the work, this gives it its ends, keeps
+//! at it while the database is away, and sees to what recurs: restarts that close sessions, and old segments.
 
 use crate::door::{Acknowledgement, Shared};
 use chrono_tz::Tz;
-use journal::{Journal, Position, Record};
-use kernel::OrganisationId;
+use access::nas::NasId;
+use journal::Journal;
+use kernel::{OrganisationId, Time};
 use kernel::id::Uuid;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use usage::entry::{ACCOUNTING_REPORT, Entry};
-use usage::writer::{Item, Origin, apply_batch, checkpoint};
+use tokio::runtime::Handle;
+use usage::drain::{Ends, Step, Writer};
+use usage::writer::Origin;
 
-/// Reports of one transaction: at some 20 µs each well under the 250 ms a write transaction may last.
-const BATCH_RECORDS: usize = 500;
-/// Octets of one batch.
-const BATCH_OCTETS: usize = 1024 * 1024;
 /// How long it waits for the journal before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(200);
-/// The longest wait between tries while the database is away.
+/// The first wait while the database is away.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest wait while the database is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often old segments are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often restarts are followed up that another node reported, or that failed.
 const SETTLE_EVERY: Duration = Duration::from_secs(20);
+/// How often old segments are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Tries for what is left when the server stops; the rest is applied at the next start.
 const LAST_TRIES: u32 = 3;
 
 /// Runs until the journal is closed, and then until everything durable is applied or the database does not answer.
 pub fn run(
-    shared: &Shared,
-    journal: &Journal<Acknowledgement>,
+    shared: &Arc<Shared>,
+    journal: &Arc<Journal<Acknowledgement>>,
     node: &str,
-    runtime: &tokio::runtime::Handle,
+    runtime: &Handle,
     closed: &AtomicBool,
 ) {
-    let origin = Origin {
-        node: node.to_owned(),
-        journal: journal.id().to_string(),
-    };
-    let mut pause = Pause::default();
+    let mut pause = FIRST_PAUSE;
     let mut tries_left = LAST_TRIES;
     // Until the checkpoint is known nothing can be applied.
-    let mut position = loop {
-        match runtime.block_on(checkpoint(&shared.kernel.db, &origin)) {
-            Ok(position) => break position,
+    let mut writer = loop {
+        let origin = Origin {
+            node: node.to_owned(),
+            journal: journal.id().to_string(),
+        };
+        let writer = Writer::new(shared.kernel.clone(), origin, ends(shared, journal));
+        match runtime.block_on(writer) {
+            Ok(writer) => break writer,
+            Err(_) if closed.load(Ordering::Acquire) => return,
             Err(e) => {
-                if closed.load(Ordering::Acquire) {
-                    return;
-                }
-                pause.after(&e);
+                tracing::error!("accounting waits in the journal: {e}");
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     };
-    let mut reader = journal.reader(position.next());
-    journal.release(position);
-    let mut swept = Instant::now();
-    let mut settled = Instant::now();
+    pause = FIRST_PAUSE;
+    let progress = writer.progress();
+    let (mut settled, mut swept) = (Instant::now(), Instant::now());
     loop {
         if settled.elapsed() > SETTLE_EVERY {
             settled = Instant::now();
@@ -70,55 +69,44 @@ pub fn run(
                 tracing::warn!("old journal segments could not be removed: {e}");
             }
         }
-        let records = match reader.next_batch(BATCH_RECORDS, BATCH_OCTETS) {
-            Ok(records) => records,
-            Err(e) => {
-                pause.after(&e);
+        match runtime.block_on(writer.step()) {
+            Step::Applied => pause = FIRST_PAUSE,
+            Step::Idle if closed.load(Ordering::Acquire) => return,
+            Step::Idle => {
+                pause = FIRST_PAUSE;
+                journal.wait_beyond(progress.applied(), WAIT);
+            }
+            Step::Failed => {
                 if closed.load(Ordering::Acquire) {
-                    return;
-                }
-                reader = journal.reader(position.next());
-                continue;
-            }
-        };
-        let Some(last) = records.last().map(|record| record.position) else {
-            if closed.load(Ordering::Acquire) && journal.durable() <= position {
-                return;
-            }
-            journal.wait_beyond(position, WAIT);
-            continue;
-        };
-        let items: Vec<Item> = records.into_iter().filter_map(item).collect();
-        loop {
-            let zone = |organisation| zone_of(shared, organisation);
-            let applied =
-                runtime.block_on(apply_batch(&shared.kernel, &origin, last, &items, zone));
-            match applied {
-                Ok(applied) => {
-                    pause.reset();
-                    if !applied.restarts.is_empty() {
-                        settle_restarts(shared, runtime);
+                    tries_left -= 1;
+                    if tries_left == 0 {
+                        tracing::warn!("what the journal still holds is applied at the next start");
+                        return;
                     }
-                    break;
                 }
-                // Another node made the same session meanwhile: the next try finds its row.
-                Err(e) if e.is_duplicate() => {}
-                Err(e) => {
-                    if closed.load(Ordering::Acquire) {
-                        tries_left -= 1;
-                        if tries_left == 0 {
-                            tracing::warn!(
-                                "the database does not answer: what the journal holds is applied at the next start"
-                            );
-                            return;
-                        }
-                    }
-                    pause.after(&e);
-                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
-        position = last;
-        journal.release(position);
+    }
+}
+
+fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
+    let (reading, releasing) = (journal.clone(), journal.clone());
+    let (zones, applied) = (shared.clone(), shared.clone());
+    Ends {
+        reader_at: Box::new(move |position| reading.reader(position)),
+        release: Box::new(move |position| releasing.release(position)),
+        zone_of: Box::new(move |organisation| zone_of(&zones, organisation)),
+        on_applied: Box::new(move |batch| {
+            if !batch.restarts.is_empty() {
+                let runtime = Handle::current();
+                for restart in &batch.restarts {
+                    note_restart(&applied, &runtime, NasId(restart.nas_id), restart.at);
+                }
+                settle_restarts(&applied, &runtime);
+            }
+        }),
     }
 }
 
@@ -131,40 +119,32 @@ fn zone_of(shared: &Shared, organisation: Uuid) -> Tz {
         .map_or(Tz::UTC, |known| known.zone)
 }
 
+/// The NAS's own row tells when it was last started.
+fn note_restart(shared: &Arc<Shared>, runtime: &Handle, nas: NasId, at: Time) {
+    let shared = shared.clone();
+    runtime.spawn(async move {
+        let kernel = &shared.kernel;
+        let noted = async {
+            let mut tx = kernel.db.begin().await?;
+            access::nas::note_restart(&mut tx, kernel.now(), nas, at).await?;
+            tx.commit().await
+        };
+        if let Err(e) = noted.await {
+            tracing::warn!(%nas, "its restart is not noted: {e}");
+        }
+    });
+}
+
 /// Sessions that a restart has closed get their rows closed too. What fails is tried again a little later.
-fn settle_restarts(shared: &Shared, runtime: &tokio::runtime::Handle) {
-    let zone = |organisation| zone_of(shared, organisation);
-    let closed = usage::restart::close_restarted(&shared.kernel, zone, |_| {});
-    match runtime.block_on(closed) {
-        Ok(0) => {}
-        Ok(sessions) => tracing::info!(sessions, "closed after a restart of their NAS"),
-        Err(e) => tracing::warn!("sessions of a restarted NAS are not closed yet: {e}"),
-    }
-}
-
-fn item(record: Record) -> Option<(Position, Result<Entry, usage::entry::BadEntry>)> {
-    (record.kind == ACCOUNTING_REPORT).then(|| (record.position, Entry::decode(&record.bytes)))
-}
-
-/// Waits that grow while something fails, and one line in the log when it begins.
-#[derive(Default)]
-struct Pause {
-    next: Option<Duration>,
-}
-
-impl Pause {
-    fn after(&mut self, error: &dyn std::fmt::Display) {
-        let wait = self.next.unwrap_or(Duration::from_millis(100));
-        if self.next.is_none() {
-            tracing::error!("accounting waits in the journal: {error}");
+fn settle_restarts(shared: &Arc<Shared>, runtime: &Handle) {
+    let shared = shared.clone();
+    // Not waited for: reports go on meanwhile, and readers of rows hold restarts against them.
+    runtime.spawn(async move {
+        let zone = |organisation| zone_of(&shared, organisation);
+        match usage::restart::close_restarted(&shared.kernel, zone, |_| {}).await {
+            Ok(0) => {}
+            Ok(sessions) => tracing::info!(sessions, "closed after a restart of their NAS"),
+            Err(e) => tracing::warn!("sessions of a restarted NAS are not closed yet: {e}"),
         }
-        std::thread::sleep(wait);
-        self.next = Some((wait * 2).min(LONGEST_PAUSE));
-    }
-
-    fn reset(&mut self) {
-        if self.next.take().is_some() {
-            tracing::info!("accounting reaches the database again");
-        }
-    }
+    });
 }

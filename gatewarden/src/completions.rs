@@ -37,9 +37,15 @@ pub fn man() -> Result<(), Failure> {
     command.build();
     let whole = clap_mangen::Man::new(command.clone());
     whole.render(&mut octets)?;
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
         section(below, &mut octets)?;
-        for deeper in below.get_subcommands().filter(|deeper| deeper.get_name() != "help") {
+        for deeper in below
+            .get_subcommands()
+            .filter(|deeper| deeper.get_name() != "help")
+        {
             section(deeper, &mut octets)?;
         }
     }
@@ -48,12 +54,18 @@ pub fn man() -> Result<(), Failure> {
 
 /// One command's part of the page.
 fn section(command: &clap::Command, octets: &mut Vec<u8>) -> Result<(), Failure> {
-    let title = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_uppercase();
+    let title = command
+        .get_bin_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_uppercase();
     octets.extend_from_slice(format!(".SH \"{title}\"\n").as_bytes());
     let man = clap_mangen::Man::new(command.clone());
     man.render_description_section(octets)?;
     man.render_synopsis_section(octets)?;
-    if command.get_arguments().any(|argument| !argument.is_hide_set() && !argument.is_global_set()) {
+    if command
+        .get_arguments()
+        .any(|argument| !argument.is_hide_set() && !argument.is_global_set())
+    {
         man.render_options_section(octets)?;
     }
     Ok(())

@@ -29,7 +29,8 @@ pub fn run(args: &ConfigArgs, places: &PlaceArgs) -> Result<(), Failure> {
     let place = places.settle()?;
     match &place.config {
         Some(file) => output.line(format!("{}: every line is understood", file.display()))?,
-        None => output.line("no configuration file; everything is at its default (see config --defaults)")?,
+        None => output
+            .line("no configuration file; everything is at its default (see config --defaults)")?,
     }
     output.line(format!("data folder: {}", place.data.display()))?;
     output.line(format!("database:    {}", place.database))?;

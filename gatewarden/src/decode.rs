@@ -57,7 +57,10 @@ pub struct DecodeArgs {
 /// A file or dictionary that cannot be read.
 pub fn run(args: &DecodeArgs) -> Result<(), Failure> {
     let dictionary = dictionaries::load(args.dictionary.as_deref())?;
-    let secret = args.secret.as_deref().map(|text| Secret::new(text.as_bytes()));
+    let secret = args
+        .secret
+        .as_deref()
+        .map(|text| Secret::new(text.as_bytes()));
     let mut sink = Sink {
         output: Output::default(),
         json: args.json,
@@ -74,7 +77,8 @@ pub fn run(args: &DecodeArgs) -> Result<(), Failure> {
         if name == "-" {
             sink.read("standard input", std::io::stdin().lock())?;
         } else {
-            let file = File::open(file).map_err(|e| Failure::usage(format!("cannot read {name}: {e}")))?;
+            let file =
+                File::open(file).map_err(|e| Failure::usage(format!("cannot read {name}: {e}")))?;
             sink.read(&name, file)?;
         }
     }
@@ -104,7 +108,9 @@ impl<'d> Sink<'d> {
         while let Some(line) = lines.next().map_err(unreadable)? {
             let object = match line {
                 Line::Text(text) => decoder.decode_line(&text),
-                Line::TooLong => json!({ "error": format!("the line is longer than {MAX_LINE_OCTETS} octets") }),
+                Line::TooLong => {
+                    json!({ "error": format!("the line is longer than {MAX_LINE_OCTETS} octets") })
+                }
             };
             self.show(&object, None)?;
         }
@@ -137,14 +143,25 @@ impl<'d> Sink<'d> {
                     let decoder = conversations
                         .entry(ends)
                         .or_insert_with(|| Decoder::new(self.dictionary, self.secret));
-                    let object = match datagram.is_cut || frame.is_cut && datagram.payload.is_empty() {
-                        true => json!({ "error": "the capture holds only a part of this datagram; capture with -s 0" }),
+                    let object = match datagram.is_cut
+                        || frame.is_cut && datagram.payload.is_empty()
+                    {
+                        true => {
+                            json!({ "error": "the capture holds only a part of this datagram; capture with -s 0" })
+                        }
                         false => decoder.decode(datagram.payload),
                     };
-                    let place = Place::of(&frame, datagram.source.to_string(), datagram.destination.to_string());
+                    let place = Place::of(
+                        &frame,
+                        datagram.source.to_string(),
+                        datagram.destination.to_string(),
+                    );
                     self.show(&object, Some(&place))?;
                 }
-                Content::Fragment { source, destination } => {
+                Content::Fragment {
+                    source,
+                    destination,
+                } => {
                     let place = Place::of(&frame, source.to_string(), destination.to_string());
                     let object = json!({ "error": "a fragment of a larger datagram; fragments are not put together" });
                     self.show(&object, Some(&place))?;
@@ -162,8 +179,9 @@ impl<'d> Sink<'d> {
         {
             return true;
         }
-        Packet::parse(datagram.payload)
-            .is_ok_and(|packet| packet.length() == datagram.payload.len() && packet.code().name().is_some())
+        Packet::parse(datagram.payload).is_ok_and(|packet| {
+            packet.length() == datagram.payload.len() && packet.code().name().is_some()
+        })
     }
 
     fn show(&mut self, object: &Json, place: Option<&Place>) -> Result<(), Failure> {
@@ -225,7 +243,11 @@ impl Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "frame {}, {} → {}", self.frame, self.source, self.destination)?;
+        write!(
+            f,
+            "frame {}, {} → {}",
+            self.frame, self.source, self.destination
+        )?;
         match self.time {
             Some(time) => write!(f, ", {time}"),
             None => Ok(()),

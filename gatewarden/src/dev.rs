@@ -89,29 +89,70 @@ fn greet(running: &Running, is_temporary: bool) -> Result<(), Failure> {
     let acct = running.addresses(Purpose::Accounting);
     let data = &running.house().place.data;
     // The lines below are for another terminal, which may stand in another folder.
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.clone()).display().to_string();
-    let program = std::env::args().next().unwrap_or_else(|| "gatewarden".to_owned());
-    let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string).unwrap_or_default();
+    let data = std::path::absolute(data)
+        .unwrap_or_else(|_| data.clone())
+        .display()
+        .to_string();
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "gatewarden".to_owned());
+    let first = |addresses: &[SocketAddr]| {
+        addresses
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
     let (ask, report) = (first(&auth), first(&acct));
     let mut output = Output::default();
-    output.line(format!("Gatewarden {} is ready.\n", env!("CARGO_PKG_VERSION")))?;
+    output.line(format!(
+        "Gatewarden {} is ready.\n",
+        env!("CARGO_PKG_VERSION")
+    ))?;
     let mut fact = |name: &str, value: String| output.line(format!("  {name:<16} {value}"));
     fact("authentication", join(&auth))?;
     fact("accounting", join(&acct))?;
     if let Some(http) = running.http_address() {
         fact("health", format!("http://{http}/healthz"))?;
     }
-    fact("data", format!("{data}{}", if is_temporary { "   (removed at the end)" } else { "" }))?;
-    fact("NAS secret", format!("{SECRET}   (for every NAS on this machine)"))?;
-    fact("user", format!("{} / {}   (every method)", ALICE.0, ALICE.1))?;
-    fact("user", format!("{} / {}   (hashed: PAP only)", BOB.0, BOB.1))?;
-    fact("device", format!("{}   (by its address, without a password)", PRINTER.1))?;
+    fact(
+        "data",
+        format!(
+            "{data}{}",
+            if is_temporary {
+                "   (removed at the end)"
+            } else {
+                ""
+            }
+        ),
+    )?;
+    fact(
+        "NAS secret",
+        format!("{SECRET}   (for every NAS on this machine)"),
+    )?;
+    fact(
+        "user",
+        format!("{} / {}   (every method)", ALICE.0, ALICE.1),
+    )?;
+    fact(
+        "user",
+        format!("{} / {}   (hashed: PAP only)", BOB.0, BOB.1),
+    )?;
+    fact(
+        "device",
+        format!("{}   (by its address, without a password)", PRINTER.1),
+    )?;
     let (user, password) = ALICE;
     output.line("\nTry, in another terminal:\n")?;
     let lines = [
-        format!("echo 'User-Name = {user}, User-Password = {password}' | radclient -x {ask} auth {SECRET}"),
-        format!("{program} ping {ask} --secret {SECRET} --user {user} --password {password} --method chap"),
-        format!("{program} ping {report} --secret {SECRET} --user {user} --method accounting --status start"),
+        format!(
+            "echo 'User-Name = {user}, User-Password = {password}' | radclient -x {ask} auth {SECRET}"
+        ),
+        format!(
+            "{program} ping {ask} --secret {SECRET} --user {user} --password {password} --method chap"
+        ),
+        format!(
+            "{program} ping {report} --secret {SECRET} --user {user} --method accounting --status start"
+        ),
         format!("{program} --data {data} session list"),
         format!("{program} --data {data} explain {user}"),
     ];

@@ -17,7 +17,10 @@ pub fn load(folder: Option<&Path>) -> Result<Cow<'static, Dictionary>, Failure> 
         .extended_by_dir(folder)
         .map_err(|e| Failure::usage(format!("dictionary {e}")))?;
     for warning in dictionary.warnings() {
-        eprintln!("warning: dictionary {}:{}: {}", warning.file, warning.line, warning.text);
+        eprintln!(
+            "warning: dictionary {}:{}: {}",
+            warning.file, warning.line, warning.text
+        );
     }
     Ok(Cow::Owned(dictionary))
 }

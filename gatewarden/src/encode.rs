@@ -45,7 +45,10 @@ pub struct EncodeArgs {
 /// A file or dictionary that cannot be read; exit code 1 when a line could not be encoded.
 pub fn run(args: &EncodeArgs) -> Result<(), Failure> {
     let dictionary = dictionaries::load(args.dictionary.as_deref())?;
-    let secret = args.secret.as_deref().map(|text| Secret::new(text.as_bytes()));
+    let secret = args
+        .secret
+        .as_deref()
+        .map(|text| Secret::new(text.as_bytes()));
     let mut work = Work {
         output: Output::default(),
         dictionary: &dictionary,
@@ -62,7 +65,8 @@ pub fn run(args: &EncodeArgs) -> Result<(), Failure> {
         if name == "-" {
             work.read("standard input", std::io::stdin().lock())?;
         } else {
-            let file = File::open(file).map_err(|e| Failure::usage(format!("cannot read {name}: {e}")))?;
+            let file =
+                File::open(file).map_err(|e| Failure::usage(format!("cannot read {name}: {e}")))?;
             work.read(&name, file)?;
         }
     }
@@ -108,7 +112,8 @@ impl Work<'_> {
     }
 
     fn encode(&mut self, text: &str) -> Result<String, String> {
-        let mut object: Json = serde_json::from_str(text).map_err(|e| EncodeError::Syntax(e.to_string()).to_string())?;
+        let mut object: Json = serde_json::from_str(text)
+            .map_err(|e| EncodeError::Syntax(e.to_string()).to_string())?;
         if let Some(fields) = object.as_object_mut() {
             // Where a capture had it: no part of the packet.
             fields.shift_remove("capture");

@@ -92,12 +92,21 @@ pub async fn run(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
 }
 
 /// Attempts under every name that the text can mean.
-async fn attempts(house: &House, scope: Scope, args: &ExplainArgs) -> Result<Vec<Attempt>, Failure> {
+async fn attempts(
+    house: &House,
+    scope: Scope,
+    args: &ExplainArgs,
+) -> Result<Vec<Attempt>, Failure> {
     let db = &house.kernel.db;
     let subject = args.subject.trim();
     let mut names = vec![subject.to_owned()];
     for found in find::find(db, scope, subject).await? {
-        names.extend(found.identifiers.into_iter().map(|identifier| identifier.value));
+        names.extend(
+            found
+                .identifiers
+                .into_iter()
+                .map(|identifier| identifier.value),
+        );
     }
     for session in usage::find(db, scope, subject).await? {
         // The decision comes before the session and mostly does not know its id.
@@ -111,7 +120,7 @@ async fn attempts(house: &House, scope: Scope, args: &ExplainArgs) -> Result<Vec
     for name in &names {
         attempts.extend(usage::explain(db, scope, name, args.limit).await?);
     }
-    attempts.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
+    attempts.sort_by_key(|attempt| std::cmp::Reverse((attempt.at, attempt.id)));
     attempts.dedup_by_key(|attempt| attempt.id);
     attempts.truncate(args.limit as usize);
     Ok(attempts)
@@ -126,13 +135,18 @@ async fn nas_name(
     if let Some(name) = names.get(&id) {
         return Ok(name.clone());
     }
-    let nas = access::nas::by_id(&house.kernel.db, Scope::Everything, access::nas::NasId(id)).await?;
+    let nas =
+        access::nas::by_id(&house.kernel.db, Scope::Everything, access::nas::NasId(id)).await?;
     let name = nas.map(|nas| nas.name);
     names.insert(id, name.clone());
     Ok(name)
 }
 
-fn decision(attempt: Attempt, nas: Option<String>, slugs: &HashMap<OrganisationId, String>) -> Decision {
+fn decision(
+    attempt: Attempt,
+    nas: Option<String>,
+    slugs: &HashMap<OrganisationId, String>,
+) -> Decision {
     let (sentence, remedy) = meaning(attempt.word.as_deref());
     Decision {
         id: attempt.id,
@@ -173,16 +187,26 @@ fn lines(decision: &Decision) -> Vec<String> {
     let verdict = match Verdict::from_word(decision.verdict) {
         Some(Verdict::Accept) => "ACCEPTED".to_owned(),
         Some(Verdict::Challenge) => "CHALLENGED".to_owned(),
-        Some(Verdict::Refuse) => format!("REFUSED {}", decision.word.as_deref().unwrap_or_default()),
-        _ => format!("NOT ANSWERED {}", decision.word.as_deref().unwrap_or_default()),
+        Some(Verdict::Refuse) => {
+            format!("REFUSED {}", decision.word.as_deref().unwrap_or_default())
+        }
+        _ => format!(
+            "NOT ANSWERED {}",
+            decision.word.as_deref().unwrap_or_default()
+        ),
     };
     let said = |text: &Option<String>| text.as_deref().map(|text| clean(text).into_owned());
-    let who = said(&decision.username).or_else(|| said(&decision.mac)).unwrap_or_else(|| "-".to_owned());
+    let who = said(&decision.username)
+        .or_else(|| said(&decision.mac))
+        .unwrap_or_else(|| "-".to_owned());
     let through = match said(&decision.nas) {
         Some(nas) => format!("'{nas}' ({})", decision.nas_address),
         None => decision.nas_address.clone(),
     };
-    let mut heading = format!("{}  {verdict}  {who} through {through}", moment(Some(decision.time)));
+    let mut heading = format!(
+        "{}  {verdict}  {who} through {through}",
+        moment(Some(decision.time))
+    );
     if let Some(method) = &decision.method {
         heading.push_str(&format!(", {method}"));
     }
@@ -204,9 +228,19 @@ fn check_lines(checks: &serde_json::Value) -> Vec<String> {
     let empty = Vec::new();
     let checks = checks.as_array().unwrap_or(&empty);
     let text = |check: &serde_json::Value, key: &str| {
-        clean(check.get(key).and_then(|value| value.as_str()).unwrap_or_default()).into_owned()
+        clean(
+            check
+                .get(key)
+                .and_then(|value| value.as_str())
+                .unwrap_or_default(),
+        )
+        .into_owned()
     };
-    let width = checks.iter().map(|check| text(check, "check").chars().count()).max().unwrap_or(0);
+    let width = checks
+        .iter()
+        .map(|check| text(check, "check").chars().count())
+        .max()
+        .unwrap_or(0);
     checks
         .iter()
         .map(|check| {
@@ -216,19 +250,25 @@ fn check_lines(checks: &serde_json::Value) -> Vec<String> {
                 _ => "✗",
             };
             let name = text(check, "check");
-            format!("    {mark} {name:<width$}  {}", text(check, "input")).trim_end().to_owned()
+            format!("    {mark} {name:<width$}  {}", text(check, "input"))
+                .trim_end()
+                .to_owned()
         })
         .collect()
 }
 
 /// What to say when there is nothing to show.
 async fn nothing(house: &House, scope: Scope, subject: &str) -> Result<Failure, Failure> {
-    let is_known = !find::find(&house.kernel.db, scope, subject).await?.is_empty();
+    let is_known = !find::find(&house.kernel.db, scope, subject)
+        .await?
+        .is_empty();
     Ok(match is_known {
         true => Failure::failed(format!(
             "no decision about '{subject}' is kept: nobody has asked, or the NAS asks elsewhere or is not known ('gatewarden nas list')"
         )),
-        false => Failure::usage(format!("no decision about '{subject}' is kept, and there is no such user")),
+        false => Failure::usage(format!(
+            "no decision about '{subject}' is kept, and there is no such user"
+        )),
     })
 }
 

@@ -95,7 +95,10 @@ mod tests {
     fn what_was_typed_wrongly_and_what_did_not_work_have_codes_of_their_own() {
         let check = |error: kernel::Error, code: u8| {
             let failure = Failure::from(error);
-            assert_eq!((failure.code(), failure.sentence()), (code, Some("a sentence")));
+            assert_eq!(
+                (failure.code(), failure.sentence()),
+                (code, Some("a sentence"))
+            );
         };
         check(kernel::Error::NotFound("a sentence".into()), USAGE);
         check(kernel::Error::Invalid("a sentence".into()), USAGE);

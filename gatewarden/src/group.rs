@@ -13,7 +13,11 @@ use serde::Serialize;
 
 /// Options of `group`.
 #[derive(Args)]
-#[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    disable_help_subcommand = true
+)]
 pub struct GroupArgs {
     #[command(subcommand)]
     command: GroupCommand,
@@ -143,7 +147,9 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
             }
             if !rules.is_empty() {
                 let text = rules.join("\n");
-                changed = Some(group::set(kernel, Dictionary::builtin(), &owner, name, &text, side).await?);
+                changed = Some(
+                    group::set(kernel, Dictionary::builtin(), &owner, name, &text, side).await?,
+                );
             }
             if let Some((group, rows)) = changed {
                 output.line(format!("group '{}' has these rules now:", group.name))?;
@@ -156,7 +162,10 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
             let owner = owner_of(house, name, org.as_deref()).await?;
             let known = group::by_name(&kernel.db, &owner, name).await?;
             let group = group::make_default(kernel, known.id).await?;
-            output.line(format!("group '{}' is the default of '{}' now", group.name, owner.slug))?;
+            output.line(format!(
+                "group '{}' is the default of '{}' now",
+                group.name, owner.slug
+            ))?;
         }
         GroupCommand::List { org, json } => {
             let lines = lines(house, house.scope(org.as_deref()).await?).await?;
@@ -183,7 +192,10 @@ async fn owner_of(house: &House, name: &str, org: Option<&str>) -> Result<Organi
     let all = organisation::all(&house.kernel.db).await?;
     let by_prefix = all
         .into_iter()
-        .filter(|o| name.strip_prefix(&o.slug).is_some_and(|rest| rest.starts_with('-')))
+        .filter(|o| {
+            name.strip_prefix(&o.slug)
+                .is_some_and(|rest| rest.starts_with('-'))
+        })
         // Another organisation's slug may begin with this one's: the longer one is meant.
         .max_by_key(|o| o.slug.len());
     match by_prefix {

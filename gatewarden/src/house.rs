@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use crate::place::{Place, PlaceArgs};
 use access::admit::found_organisation;
 use identity::{NewOrganisation, Organisation, organisation};
-use kernel::{Clock, Keyring, Kernel, Rng, Scope, SystemClock, SystemRng};
+use kernel::{Clock, Kernel, Keyring, Rng, Scope, SystemClock, SystemRng};
+use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub const DEFAULT_ORGANISATION: &str = "default";
 /// The ring's file in the data folder.
 const KEYS_FILE: &str = "keys";
+/// Locked while an installation is opened; it is empty.
+const OPENING_FILE: &str = "opening.lock";
 /// The ring itself, where it does not lie in a file: the same on every node.
 const KEYS_VARIABLE: &str = "GATEWARDEN_KEYS";
 /// Organisations that are named when one has to be chosen.
@@ -44,14 +47,22 @@ impl House {
     /// One sentence with the place.
     pub async fn open_at(place: Place) -> Result<Self, Failure> {
         make_folder(&place.data)?;
+        let _opening = one_at_a_time(&place.data)?;
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let keys = match std::env::var(KEYS_VARIABLE).ok().filter(|text| !text.is_empty()) {
-            Some(text) => Keyring::parse(&text).map_err(|e| Failure::usage(format!("{KEYS_VARIABLE}: {e}")))?,
-            None => Keyring::open_or_create(&place.data.join(KEYS_FILE), &*rng).map_err(Failure::failed)?,
+        let keys = match std::env::var(KEYS_VARIABLE)
+            .ok()
+            .filter(|text| !text.is_empty())
+        {
+            Some(text) => Keyring::parse(&text)
+                .map_err(|e| Failure::usage(format!("{KEYS_VARIABLE}: {e}")))?,
+            None => Keyring::open_or_create(&place.data.join(KEYS_FILE), &*rng)
+                .map_err(Failure::failed)?,
         };
         let db = place.database.open().await.map_err(Failure::failed)?;
-        db.accept_keys(&keys, clock.now()).await.map_err(Failure::failed)?;
+        db.accept_keys(&keys, clock.now())
+            .await
+            .map_err(Failure::failed)?;
         let kernel = Kernel {
             db,
             clock,
@@ -78,7 +89,9 @@ impl House {
         let mut all = organisation::all(&self.kernel.db).await?;
         match all.len() {
             1 => Ok(all.remove(0)),
-            0 => Err(Failure::usage("there is no organisation; make one with 'gatewarden org add NAME'")),
+            0 => Err(Failure::usage(
+                "there is no organisation; make one with 'gatewarden org add NAME'",
+            )),
             _ => Err(Failure::usage(format!(
                 "there are several organisations; say which with --org: {}",
                 slugs(&all)
@@ -93,7 +106,9 @@ impl House {
     pub async fn scope(&self, slug: Option<&str>) -> Result<Scope, Failure> {
         Ok(match slug {
             None => Scope::Everything,
-            Some(slug) => Scope::Organisation(organisation::by_slug(&self.kernel.db, slug).await?.id),
+            Some(slug) => {
+                Scope::Organisation(organisation::by_slug(&self.kernel.db, slug).await?.id)
+            }
         })
     }
 
@@ -101,14 +116,23 @@ impl House {
     ///
     /// # Errors
     /// The database's.
-    pub async fn slugs(&self) -> Result<std::collections::HashMap<kernel::OrganisationId, String>, Failure> {
+    pub async fn slugs(
+        &self,
+    ) -> Result<std::collections::HashMap<kernel::OrganisationId, String>, Failure> {
         let all = organisation::all(&self.kernel.db).await?;
-        Ok(all.into_iter().map(|organisation| (organisation.id, organisation.slug)).collect())
+        Ok(all
+            .into_iter()
+            .map(|organisation| (organisation.id, organisation.slug))
+            .collect())
     }
 }
 
 fn slugs(organisations: &[Organisation]) -> String {
-    let mut names: Vec<&str> = organisations.iter().take(MAX_NAMED).map(|o| o.slug.as_str()).collect();
+    let mut names: Vec<&str> = organisations
+        .iter()
+        .take(MAX_NAMED)
+        .map(|o| o.slug.as_str())
+        .collect();
     if organisations.len() > MAX_NAMED {
         names.push("…");
     }
@@ -124,7 +148,27 @@ pub fn make_folder(folder: &Path) -> Result<(), Failure> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|e| Failure::failed(format!("cannot make the data folder {}: {e}", folder.display())))
+        .map_err(|e| {
+            Failure::failed(format!(
+                "cannot make the data folder {}: {e}",
+                folder.display()
+            ))
+        })
+}
+
+/// Holds back other processes that open the same installation, until the file is dropped: two at once would both make
+/// the keys, and the tables of an SQLite database.
+fn one_at_a_time(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(OPENING_FILE);
+    let failed =
+        |e: std::io::Error| Failure::failed(format!("cannot lock {}: {e}", path.display()));
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// An installation begins with one organisation.

@@ -36,8 +36,20 @@ impl Jobs {
         let (stop, stopped) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(hash(kernel.clone(), stopped.clone())),
-            tokio::spawn(every(AGE_OUT_EVERY, stopped.clone(), kernel.clone(), "moving old sessions", age_out)),
-            tokio::spawn(every(FORGET_EVERY, stopped, kernel.clone(), "forgetting what is old", forget)),
+            tokio::spawn(every(
+                AGE_OUT_EVERY,
+                stopped.clone(),
+                kernel.clone(),
+                "moving old sessions",
+                age_out,
+            )),
+            tokio::spawn(every(
+                FORGET_EVERY,
+                stopped,
+                kernel.clone(),
+                "forgetting what is old",
+                forget,
+            )),
         ];
         Self { stop, tasks }
     }
@@ -102,7 +114,10 @@ async fn age_out(kernel: Kernel) -> Result<(), Error> {
 
 async fn forget(kernel: Kernel) -> Result<(), Error> {
     let now = kernel.now();
-    kernel.db.forget_events(now.plus_seconds(-EVENTS_KEPT_SECONDS)).await?;
+    kernel
+        .db
+        .forget_events(now.plus_seconds(-EVENTS_KEPT_SECONDS))
+        .await?;
     usage::forget_attempts(&kernel, now.plus_seconds(-ATTEMPTS_KEPT_SECONDS)).await?;
     usage::forget_restarts(&kernel, now.plus_seconds(-RESTARTS_KEPT_SECONDS)).await?;
     access::lock::forget_ended(&kernel, now).await?;

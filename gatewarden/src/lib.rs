@@ -89,7 +89,10 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// An operator's command: opens the installation, works, closes it.
-fn with_house(places: &PlaceArgs, work: impl AsyncFnOnce(&House) -> Result<(), Failure>) -> Result<(), Failure> {
+fn with_house(
+    places: &PlaceArgs,
+    work: impl AsyncFnOnce(&House) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     operate()?.block_on(async {
         let house = House::open(places).await?;
         let done = work(&house).await;

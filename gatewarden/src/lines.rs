@@ -32,7 +32,13 @@ impl<R: BufRead> Lines<R> {
     pub fn next(&mut self) -> std::io::Result<Option<Line>> {
         let mut octets = Vec::new();
         let limit = MAX_LINE_OCTETS as u64 + 1;
-        if self.reader.by_ref().take(limit).read_until(b'\n', &mut octets)? == 0 {
+        if self
+            .reader
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut octets)?
+            == 0
+        {
             return Ok(None);
         }
         if octets.last() == Some(&b'\n') {

@@ -29,9 +29,16 @@ pub fn start(config: &LogConfig) -> Result<LogLevel, Failure> {
     let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second start would only be refused: there is one log.
     let _ = match config.format.as_str() {
-        "json" => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        "json" => registry
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .try_init(),
         _ => registry
-            .with(fmt::layer().with_ansi(is_coloured).with_target(false).with_writer(std::io::stderr))
+            .with(
+                fmt::layer()
+                    .with_ansi(is_coloured)
+                    .with_target(false)
+                    .with_writer(std::io::stderr),
+            )
             .try_init(),
     };
     Ok(LogLevel(handle))

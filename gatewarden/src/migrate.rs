@@ -16,7 +16,10 @@ pub struct MigrateArgs {}
 pub async fn run(places: &PlaceArgs) -> Result<(), Failure> {
     let house = House::open(places).await?;
     let mut output = Output::default();
-    output.line(format!("{}: the schema is up to date", house.place.database))?;
+    output.line(format!(
+        "{}: the schema is up to date",
+        house.place.database
+    ))?;
     house.close().await;
     output.flush()
 }

@@ -10,7 +10,11 @@ use kernel::Scope;
 
 /// Options of `org`.
 #[derive(Args)]
-#[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    disable_help_subcommand = true
+)]
 pub struct OrgArgs {
     #[command(subcommand)]
     command: OrgCommand,
@@ -19,7 +23,9 @@ pub struct OrgArgs {
 #[derive(Subcommand)]
 enum OrgCommand {
     /// Makes an organisation, with its two groups
-    #[command(after_help = "Example:\n  gatewarden --data D org add 'Café Central' --slug central --time-zone Europe/Vienna")]
+    #[command(
+        after_help = "Example:\n  gatewarden --data D org add 'Café Central' --slug central --time-zone Europe/Vienna"
+    )]
     Add {
         /// Its name for people
         name: String,
@@ -100,14 +106,18 @@ pub async fn run(args: &OrgArgs, house: &House) -> Result<(), Failure> {
             new.email = email.clone();
             new.description = description.clone();
             let made = found_organisation(kernel, new).await?;
-            output.line(format!("organisation '{}' made, with its groups", made.slug))?;
+            output.line(format!(
+                "organisation '{}' made, with its groups",
+                made.slug
+            ))?;
         }
         OrgCommand::List { json } => {
             let all = organisation::list(&kernel.db, Scope::Everything).await?;
             if *json {
                 return output.json_list(&all);
             }
-            let mut table = Table::new(&["SLUG", "NAME", "ACTIVE", "NAMESPACE", "TIME ZONE", "MADE"]);
+            let mut table =
+                Table::new(&["SLUG", "NAME", "ACTIVE", "NAMESPACE", "TIME ZONE", "MADE"]);
             for o in &all {
                 table.row([
                     o.slug.as_str(),

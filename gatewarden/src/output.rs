@@ -73,7 +73,11 @@ impl Output {
     /// # Errors
     /// Standard output is closed.
     pub fn page(&mut self, table: &Table, has_headings: bool) -> Result<(), Failure> {
-        for line in table.lines(is_bold()).into_iter().skip(usize::from(!has_headings)) {
+        for line in table
+            .lines(is_bold())
+            .into_iter()
+            .skip(usize::from(!has_headings))
+        {
             self.line(line)?;
         }
         Ok(())
@@ -84,7 +88,13 @@ impl Output {
     /// # Errors
     /// Standard output is closed.
     pub fn facts(&mut self, facts: &Facts) -> Result<(), Failure> {
-        let width = facts.lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 1;
+        let width = facts
+            .lines
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or(0)
+            + 1;
         for (name, value) in &facts.lines {
             let name = format!("{name}:");
             self.line(format!("{name:<width$} {value}").trim_end())?;
@@ -108,7 +118,10 @@ impl Output {
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn json_list<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) -> Result<(), Failure> {
+    pub fn json_list<T: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<(), Failure> {
         let mut array = self.array()?;
         for value in values {
             array.push(&value)?;
@@ -123,7 +136,8 @@ fn is_bold() -> bool {
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|e| Failure::failed(format!("cannot be written as JSON: {e}")))
+    serde_json::to_string(value)
+        .map_err(|e| Failure::failed(format!("cannot be written as JSON: {e}")))
 }
 
 /// An array whose elements are written as they come: it can be longer than memory.
@@ -150,7 +164,11 @@ impl JsonArray<'_> {
     /// # Errors
     /// Standard output is closed.
     pub fn end(self) -> Result<(), Failure> {
-        writeln!(self.output.out, "{}]", if self.is_empty { "" } else { "\n" })?;
+        writeln!(
+            self.output.out,
+            "{}]",
+            if self.is_empty { "" } else { "\n" }
+        )?;
         self.output.flush()
     }
 }
@@ -254,7 +272,8 @@ impl Facts {
 /// Control characters, and those that turn the direction of writing, made visible.
 pub fn clean(text: &str) -> Cow<'_, str> {
     let is_odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.chars().any(is_odd) {
         return Cow::Borrowed(text);
@@ -350,10 +369,21 @@ mod tests {
 
     #[test]
     fn amounts_are_read_at_a_glance() {
-        for (count, expect) in [(0, "0 B"), (999, "999 B"), (1_500, "1.5 kB"), (3_000_000_000, "3.0 GB"), (-5, "0 B")] {
+        for (count, expect) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_500, "1.5 kB"),
+            (3_000_000_000, "3.0 GB"),
+            (-5, "0 B"),
+        ] {
             assert_eq!(octets(count), expect);
         }
-        for (seconds, expect) in [(0, "0 s"), (61, "1 min 1 s"), (3_600, "1 h 0 min"), (90_000, "1 d 1 h")] {
+        for (seconds, expect) in [
+            (0, "0 s"),
+            (61, "1 min 1 s"),
+            (3_600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+        ] {
             assert_eq!(duration(seconds), expect);
         }
     }

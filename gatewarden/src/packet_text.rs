@@ -20,12 +20,18 @@ pub fn lines(packet: &Json, dictionary: &Dictionary) -> Vec<String> {
     let mut lines = vec![heading(packet)];
     attributes(packet.get("attributes"), dictionary, 1, &mut lines);
     if let Some(padding) = text(packet, "padding") {
-        lines.push(format!("{INDENT}{} octets of padding: 0x{padding}", padding.len() / 2));
+        lines.push(format!(
+            "{INDENT}{} octets of padding: 0x{padding}",
+            padding.len() / 2
+        ));
     }
     if let Some(checks) = packet.get("checks").and_then(Json::as_object) {
         let said = |key| text(checks, key).unwrap_or("unverifiable");
         // In these two the field is random by design (RFC 2865 section 3, RFC 5997 section 3).
-        let is_random = matches!(text(packet, "code"), Some("Access-Request" | "Status-Server"));
+        let is_random = matches!(
+            text(packet, "code"),
+            Some("Access-Request" | "Status-Server")
+        );
         let authenticator = match said("authenticator") {
             "unverifiable" if is_random => "random",
             "unverifiable" => "unverifiable without its request",
@@ -74,7 +80,10 @@ fn attributes(list: Option<&Json>, dictionary: &Dictionary, depth: usize, lines:
                 attributes(attribute.get("value"), dictionary, depth + 1, lines);
             }
             Some(value) => lines.push(format!("{start} {}", show(name, value, dictionary))),
-            None => lines.push(format!("{start} 0x{}", text(attribute, "raw").unwrap_or_default())),
+            None => lines.push(format!(
+                "{start} 0x{}",
+                text(attribute, "raw").unwrap_or_default()
+            )),
         }
     }
 }

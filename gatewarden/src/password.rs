@@ -20,7 +20,9 @@ fn first_line(reader: impl BufRead) -> Result<Zeroizing<String>, Failure> {
     reader
         .take(MAX_PASSWORD_OCTETS)
         .read_until(b'\n', &mut octets)
-        .map_err(|e| Failure::failed(format!("cannot read the password from standard input: {e}")))?;
+        .map_err(|e| {
+            Failure::failed(format!("cannot read the password from standard input: {e}"))
+        })?;
     let line = std::str::from_utf8(&octets)
         .map_err(|_| Failure::usage("the password on standard input is not UTF-8"))?
         .trim_end_matches(['\r', '\n']);

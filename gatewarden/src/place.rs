@@ -13,13 +13,31 @@ const DATABASE_FILE: &str = "gatewarden.db";
 #[command(next_help_heading = "Where things are")]
 pub struct PlaceArgs {
     /// The configuration file (TOML); 'gatewarden config --defaults' prints one
-    #[arg(long, global = true, value_name = "FILE", env = "GATEWARDEN_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GATEWARDEN_CONFIG",
+        hide_env_values = true
+    )]
     pub config: Option<PathBuf>,
     /// The data folder: journal, keys and the embedded database
-    #[arg(long, global = true, value_name = "FOLDER", env = "GATEWARDEN_DATA", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "GATEWARDEN_DATA",
+        hide_env_values = true
+    )]
     pub data: Option<PathBuf>,
     /// The database: postgres://user@host/name or sqlite:PATH [default: gatewarden.db in the data folder]
-    #[arg(long, global = true, value_name = "URL", env = "GATEWARDEN_DATABASE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "GATEWARDEN_DATABASE",
+        hide_env_values = true
+    )]
     pub database: Option<String>,
 }
 
@@ -39,12 +57,16 @@ pub struct Place {
 impl PlaceArgs {
     /// The configuration file; a variable that is set to nothing counts as unset.
     pub fn config_file(&self) -> Option<&Path> {
-        self.config.as_deref().filter(|path| !path.as_os_str().is_empty())
+        self.config
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
     }
 
     /// The folder that was named on the command line or in the environment.
     pub fn data_folder(&self) -> Option<&Path> {
-        self.data.as_deref().filter(|path| !path.as_os_str().is_empty())
+        self.data
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
     }
 
     /// Settles every place.
@@ -56,8 +78,12 @@ impl PlaceArgs {
         let settings = Settings::read(config)?;
         let data = match self.data_folder() {
             Some(folder) => folder.to_owned(),
-            None => data_folder(settings.server.data.as_deref(), |name| std::env::var(name).ok())
-                .ok_or_else(|| Failure::usage("no data folder: say which with --data FOLDER or GATEWARDEN_DATA"))?,
+            None => data_folder(settings.server.data.as_deref(), |name| {
+                std::env::var(name).ok()
+            })
+            .ok_or_else(|| {
+                Failure::usage("no data folder: say which with --data FOLDER or GATEWARDEN_DATA")
+            })?,
         };
         let given = self
             .database
@@ -78,7 +104,10 @@ impl PlaceArgs {
 }
 
 /// The data folder when nobody named one on the command line: the setting, else systemd's state folder, else XDG's.
-fn data_folder(setting: Option<&str>, environment: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+fn data_folder(
+    setting: Option<&str>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Option<PathBuf> {
     let absolute = |name: &str| {
         environment(name)
             // systemd lists several folders with colons between them; the first is ours.
@@ -109,12 +138,20 @@ mod tests {
             };
             assert_eq!(data_folder(setting, environment), expect.map(PathBuf::from));
         };
-        let all = [("STATE_DIRECTORY", "/var/lib/g:/x"), ("XDG_DATA_HOME", "/d"), ("HOME", "/home/a")];
+        let all = [
+            ("STATE_DIRECTORY", "/var/lib/g:/x"),
+            ("XDG_DATA_HOME", "/d"),
+            ("HOME", "/home/a"),
+        ];
         check(Some("/srv/g"), &all, Some("/srv/g"));
         check(None, &all, Some("/var/lib/g"));
         check(None, &all[1..], Some("/d/gatewarden"));
         check(None, &all[2..], Some("/home/a/.local/share/gatewarden"));
-        check(None, &[("XDG_DATA_HOME", "relative"), ("HOME", "/h")], Some("/h/.local/share/gatewarden"));
+        check(
+            None,
+            &[("XDG_DATA_HOME", "relative"), ("HOME", "/h")],
+            Some("/h/.local/share/gatewarden"),
+        );
         check(None, &[], None);
     }
 }

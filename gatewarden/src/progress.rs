@@ -57,7 +57,11 @@ impl Drop for Bar {
 }
 
 fn line(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
-    let share = if total == 0 { 1.0 } else { (done as f64 / total as f64).min(1.0) };
+    let share = if total == 0 {
+        1.0
+    } else {
+        (done as f64 / total as f64).min(1.0)
+    };
     let full = (share * WIDTH as f64) as usize;
     let mut line = format!(
         "[{}{}] {:3.0} %  {done} of {total}",
@@ -69,7 +73,10 @@ fn line(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
     if elapsed >= ESTIMATE_AFTER && made > 0 && done < total {
         let rate = made as f64 / elapsed.as_secs_f64();
         let left = ((total - done) as f64 / rate) as i64;
-        line.push_str(&format!("  {rate:.0}/s, {} left", crate::output::duration(left)));
+        line.push_str(&format!(
+            "  {rate:.0}/s, {} left",
+            crate::output::duration(left)
+        ));
     }
     line
 }
@@ -81,12 +88,39 @@ mod tests {
     #[test]
     fn the_bar_says_how_much_and_how_long() {
         let check = |first, done, total, seconds, expect: &str| {
-            assert_eq!(line(first, done, total, Duration::from_secs(seconds)), expect);
+            assert_eq!(
+                line(first, done, total, Duration::from_secs(seconds)),
+                expect
+            );
         };
-        check(0, 0, 10, 0, "[······························]   0 %  0 of 10");
-        check(0, 5, 10, 5, "[███████████████···············]  50 %  5 of 10  1/s, 5 s left");
-        check(4, 5, 10, 1, "[███████████████···············]  50 %  5 of 10");
-        check(0, 10, 10, 9, "[██████████████████████████████] 100 %  10 of 10");
+        check(
+            0,
+            0,
+            10,
+            0,
+            "[······························]   0 %  0 of 10",
+        );
+        check(
+            0,
+            5,
+            10,
+            5,
+            "[███████████████···············]  50 %  5 of 10  1/s, 5 s left",
+        );
+        check(
+            4,
+            5,
+            10,
+            1,
+            "[███████████████···············]  50 %  5 of 10",
+        );
+        check(
+            0,
+            10,
+            10,
+            9,
+            "[██████████████████████████████] 100 %  10 of 10",
+        );
         check(0, 0, 0, 9, "[██████████████████████████████] 100 %  0 of 0");
     }
 }

@@ -42,7 +42,11 @@ impl Running {
     ///
     /// # Errors
     /// The address that is in use, the journal that another process holds.
-    pub async fn start(house: House, radius: RadiusConfig, http: &HttpConfig) -> Result<Self, Failure> {
+    pub async fn start(
+        house: House,
+        radius: RadiusConfig,
+        http: &HttpConfig,
+    ) -> Result<Self, Failure> {
         let server = Server::start(ServerParts {
             kernel: house.kernel.clone(),
             config: radius,
@@ -134,7 +138,9 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")));
+        let listen = |kind| {
+            signal(kind).map_err(|e| Failure::failed(format!("cannot listen for signals: {e}")))
+        };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -60,7 +60,10 @@ pub async fn make_person(
     mac: Option<&str>,
 ) -> Result<(), Failure> {
     let kernel = &house.kernel;
-    if !find::find(&kernel.db, Scope::Everything, name).await?.is_empty() {
+    if !find::find(&kernel.db, Scope::Everything, name)
+        .await?
+        .is_empty()
+    {
         return Ok(());
     }
     let mut new = NewPerson::named(name);

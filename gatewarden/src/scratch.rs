@@ -14,7 +14,10 @@ impl Scratch {
     /// # Errors
     /// The system's.
     pub fn make(purpose: &str) -> Result<Self, Failure> {
-        let name = format!("gatewarden-{purpose}-{}", kernel::rng::readable_text(&SystemRng::new(), 10));
+        let name = format!(
+            "gatewarden-{purpose}-{}",
+            kernel::rng::readable_text(&SystemRng::new(), 10)
+        );
         let folder = std::env::temp_dir().join(name);
         make_folder(&folder)?;
         Ok(Self(folder))

@@ -63,7 +63,11 @@ impl DoorArgs {
         if let Some(http) = &self.http {
             settings.http.listen.clone_from(http);
         }
-        settings.radius.listeners().map(|_| ()).map_err(Failure::usage)
+        settings
+            .radius
+            .listeners()
+            .map(|_| ())
+            .map_err(Failure::usage)
     }
 }
 
@@ -139,7 +143,10 @@ fn reload(place: &Place, known: &mut Settings, level: &LogLevel) {
     }
     match known.needs_restart(&new).as_slice() {
         [] => tracing::info!("configuration read again; everything in it is in force"),
-        sections => tracing::warn!("configuration read again; changes in {} need a restart", sections.join(", ")),
+        sections => tracing::warn!(
+            "configuration read again; changes in {} need a restart",
+            sections.join(", ")
+        ),
     }
     // The sections that need a restart are compared with what runs, however often the file is read.
     known.log.level = new.log.level;

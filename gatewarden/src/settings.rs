@@ -51,15 +51,23 @@ impl Settings {
         let (name, text) = match file {
             None => ("environment".to_owned(), String::new()),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| Failure::usage(format!("cannot read the configuration {}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| {
+                    Failure::usage(format!(
+                        "cannot read the configuration {}: {e}",
+                        path.display()
+                    ))
+                })?;
                 (path.display().to_string(), text)
             }
         };
         Self::parse(&name, &text, |variable| std::env::var(variable).ok())
     }
 
-    fn parse(name: &str, text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    fn parse(
+        name: &str,
+        text: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
         let mut document = Document::parse(name, text)?;
         let settings = Self {
             server: document.section(&environment)?,
@@ -123,7 +131,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Settings, String> {
-        Settings::parse("g.toml", text, |_| None).map_err(|f| f.sentence().unwrap_or_default().to_owned())
+        Settings::parse("g.toml", text, |_| None)
+            .map_err(|f| f.sentence().unwrap_or_default().to_owned())
     }
 
     #[test]
@@ -138,7 +147,10 @@ mod tests {
             "[radius]\nauth_port = [1812]",
             "g.toml, line 2: unknown setting 'auth_port'; did you mean 'auth_ports'?",
         );
-        check("[htp]\n", "g.toml, line 1: unknown section 'htp'; did you mean 'http'?");
+        check(
+            "[htp]\n",
+            "g.toml, line 1: unknown section 'htp'; did you mean 'http'?",
+        );
         check(
             "[log]\nformat = 'xml'",
             "g.toml: [log] format: 'xml' is neither \"text\" nor \"json\"",

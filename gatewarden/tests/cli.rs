@@ -45,7 +45,12 @@ fn stderr(output: &Output) -> String {
 /// What is printed by a command that must succeed.
 fn good(arguments: &[&str], input: &[u8]) -> String {
     let output = gatewarden(arguments, input);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{arguments:?}: {}",
+        stderr(&output)
+    );
     stdout(&output)
 }
 
@@ -56,16 +61,29 @@ fn bad(arguments: &[&str], code: i32, words: &[&str]) {
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
     assert!(said.starts_with("error: "), "{arguments:?}: {said}");
     for word in words {
-        assert!(said.contains(word), "{arguments:?}: '{word}' is missing: {said}");
+        assert!(
+            said.contains(word),
+            "{arguments:?}: '{word}' is missing: {said}"
+        );
     }
 }
 
 #[test]
 fn decoding_and_encoding_gives_the_same_octets_and_every_line_keeps_its_place() {
-    for secret in [&["--secret", "testing123"][..], &[], &["--secret", "another"]] {
-        let decoded = good(&[&["decode", "--json"], secret].concat(), PACKETS.as_bytes());
+    for secret in [
+        &["--secret", "testing123"][..],
+        &[],
+        &["--secret", "another"],
+    ] {
+        let decoded = good(
+            &[&["decode", "--json"], secret].concat(),
+            PACKETS.as_bytes(),
+        );
         assert_eq!(decoded.lines().count(), PACKETS.lines().count());
-        let output = gatewarden(&[&["encode", "--json"], secret].concat(), decoded.as_bytes());
+        let output = gatewarden(
+            &[&["encode", "--json"], secret].concat(),
+            decoded.as_bytes(),
+        );
         assert_eq!(output.status.code(), Some(1), "two lines are no packets");
         let encoded = stdout(&output);
         assert_eq!(encoded.lines().count(), PACKETS.lines().count());
@@ -81,7 +99,10 @@ fn decoding_and_encoding_gives_the_same_octets_and_every_line_keeps_its_place() 
 
 #[test]
 fn a_secret_reveals_and_verifies() {
-    let decoded = good(&["decode", "--json", "--secret", "testing123"], PACKETS.as_bytes());
+    let decoded = good(
+        &["decode", "--json", "--secret", "testing123"],
+        PACKETS.as_bytes(),
+    );
     let objects: Vec<serde_json::Value> = decoded
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
@@ -92,8 +113,16 @@ fn a_secret_reveals_and_verifies() {
     assert!(objects[2]["error"].is_string());
     assert_eq!(objects[3]["checks"]["authenticator"], "valid");
     assert_eq!(objects[4]["checks"]["authenticator"], "valid");
-    let wrong = good(&["decode", "--json", "--secret", "another"], PACKETS.as_bytes());
-    assert!(wrong.lines().next().is_some_and(|line| line.contains(r#""message_authenticator":"wrong""#)));
+    let wrong = good(
+        &["decode", "--json", "--secret", "another"],
+        PACKETS.as_bytes(),
+    );
+    assert!(
+        wrong
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains(r#""message_authenticator":"wrong""#))
+    );
 }
 
 #[test]
@@ -101,7 +130,10 @@ fn people_read_one_attribute_a_line() {
     let shown = good(&["decode", "--secret", "testing123"], PACKETS.as_bytes());
     assert!(shown.contains("\n    User-Name = \"bob\"\n"), "{shown}");
     assert!(shown.contains("2: no packet: "), "{shown}");
-    assert!(shown.contains("[Authenticator valid, Message-Authenticator valid]"), "{shown}");
+    assert!(
+        shown.contains("[Authenticator valid, Message-Authenticator valid]"),
+        "{shown}"
+    );
 }
 
 /// The login above in a capture: Ethernet with a VLAN tag, IPv4, UDP; and a fragment.
@@ -117,7 +149,9 @@ fn capture() -> Vec<u8> {
         frame.extend((login.len() as u16 + 28).to_be_bytes());
         frame.extend([0, 0]);
         frame.extend(fragment);
-        frame.extend([64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x30, 0x39, 0x07, 0x14]);
+        frame.extend([
+            64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x30, 0x39, 0x07, 0x14,
+        ]);
         frame.extend((login.len() as u16 + 8).to_be_bytes());
         frame.extend([0, 0]);
         frame.extend_from_slice(&login);
@@ -139,7 +173,11 @@ fn a_capture_is_recognised_and_encodes_back() {
     assert_eq!(objects.len(), 2);
     assert_eq!(objects[0]["capture"]["source"], "192.0.2.1:12345");
     assert_eq!(objects[0]["capture"]["time"], "2023-11-14T22:13:20Z");
-    assert!(objects[1]["error"].as_str().is_some_and(|error| error.contains("fragment")));
+    assert!(
+        objects[1]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("fragment"))
+    );
     let encoded = stdout(&gatewarden(&["encode"], decoded.as_bytes()));
     assert_eq!(encoded.lines().next(), PACKETS.lines().next());
     let mut cut = capture();
@@ -147,7 +185,11 @@ fn a_capture_is_recognised_and_encodes_back() {
     let output = gatewarden(&["decode", "--json"], &cut);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("frame 2"), "{}", stderr(&output));
-    assert_eq!(stdout(&output).lines().count(), 1, "what came before is not lost");
+    assert_eq!(
+        stdout(&output).lines().count(),
+        1,
+        "what came before is not lost"
+    );
 }
 
 #[test]
@@ -158,10 +200,21 @@ fn a_dictionary_folder_adds_names_and_its_faults_have_a_place() {
     let dictionary = folder.path().display().to_string();
     let object = r#"{"code":"Access-Request","id":1,"authenticator":"00000000000000000000000000000000","attributes":[{"name":"My-Own-Word","value":"x"}]}"#;
     let encoded = good(&["encode", "--dictionary", &dictionary], object.as_bytes());
-    assert_eq!(encoded.trim(), "010100170000000000000000000000000000000000de0378".replace("0000de", "00de"));
+    assert_eq!(
+        encoded.trim(),
+        "0101001700000000000000000000000000000000de0378"
+    );
     std::fs::write(&path, "ATTRIBUTE My-Own-Word 222 strnig\n").expect("write");
-    bad(&["decode", "--dictionary", &dictionary], 2, &["dictionary:1", "strnig"]);
-    bad(&["decode", "--dictionary", "/nowhere/at/all"], 2, &["/nowhere/at/all"]);
+    bad(
+        &["decode", "--dictionary", &dictionary],
+        2,
+        &["dictionary:1", "strnig"],
+    );
+    bad(
+        &["decode", "--dictionary", "/nowhere/at/all"],
+        2,
+        &["/nowhere/at/all"],
+    );
 }
 
 #[test]
@@ -172,15 +225,26 @@ fn the_printed_defaults_are_a_configuration() {
     std::fs::write(&file, good(&["config", "--defaults"], b"")).expect("write");
     assert!(good(&["--config", &name, "config"], b"").contains("every line is understood"));
     std::fs::write(&file, "[radius]\nauth_prots = [1812]\n").expect("write");
-    bad(&["--config", &name, "config"], 2, &["line 2", "auth_prots", "did you mean 'auth_ports'?"]);
-    bad(&["--config", "/nowhere.toml", "config"], 2, &["/nowhere.toml"]);
+    bad(
+        &["--config", &name, "config"],
+        2,
+        &["line 2", "auth_prots", "did you mean 'auth_ports'?"],
+    );
+    bad(
+        &["--config", "/nowhere.toml", "config"],
+        2,
+        &["/nowhere.toml"],
+    );
 }
 
 #[test]
 fn the_definitions_are_sound_and_everything_is_made_from_them() {
     let command = gatewarden::command();
     command.clone().debug_assert();
-    let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|below| below.get_name().to_owned())
+        .collect();
     assert!(names.len() > 10);
     let man = good(&["man"], b"");
     for name in &names {
@@ -201,15 +265,36 @@ fn what_is_typed_wrongly_ends_with_exit_code_2_and_what_would_be_right() {
     bad(&["png"], 2, &["'ping'"]);
     bad(&["decode", "--jsno"], 2, &["--json"]);
     bad(&["ping", "127.0.0.1", "--secret", "s"], 2, &["--user"]);
-    bad(&["ping", "127.0.0.1", "--secret", "s", "--user", "u"], 2, &["--password"]);
-    bad(&["ping", "127.0.0.1:x", "--secret", "s", "--method", "status"], 2, &["'x' is not a port"]);
     bad(
-        &["ping", "127.0.0.1", "--secret", "s", "--method", "status", "--attribute", "NAS-Prot = 1"],
+        &["ping", "127.0.0.1", "--secret", "s", "--user", "u"],
+        2,
+        &["--password"],
+    );
+    bad(
+        &["ping", "127.0.0.1:x", "--secret", "s", "--method", "status"],
+        2,
+        &["'x' is not a port"],
+    );
+    bad(
+        &[
+            "ping",
+            "127.0.0.1",
+            "--secret",
+            "s",
+            "--method",
+            "status",
+            "--attribute",
+            "NAS-Prot = 1",
+        ],
         2,
         &["NAS-Prot", "did you mean 'NAS-Port'?"],
     );
     bad(&["nas", "add", "10.0.0.1"], 2, &["--secret"]);
-    bad(&["--database", "mysql://u:hidden@h/d", "org", "list"], 2, &["'mysql' is not a database"]);
+    bad(
+        &["--database", "mysql://u:hidden@h/d", "org", "list"],
+        2,
+        &["'mysql' is not a database"],
+    );
     let output = gatewarden(&["--database", "mysql://u:hidden@h/d", "org", "list"], b"");
     assert!(!stderr(&output).contains("hidden"));
 }
@@ -218,7 +303,18 @@ fn what_is_typed_wrongly_ends_with_exit_code_2_and_what_would_be_right() {
 fn no_answer_is_exit_code_2() {
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
     let server = nobody.local_addr().expect("address").to_string();
-    let question = ["ping", &server, "--secret", "s", "--method", "status", "--timeout", "0.05", "--tries", "2"];
+    let question = [
+        "ping",
+        &server,
+        "--secret",
+        "s",
+        "--method",
+        "status",
+        "--timeout",
+        "0.05",
+        "--tries",
+        "2",
+    ];
     bad(&question, 2, &["no answer", "2 tries"]);
     let output = gatewarden(&[&question[..], &["--json"]].concat(), b"");
     let object: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
@@ -237,27 +333,118 @@ fn an_operator_s_first_commands_work_as_they_are_written() {
     let folder = tempfile::tempdir().expect("folder");
     let data = folder.path().join("D");
     let users = folder.path().join("users.csv");
-    std::fs::write(&users, "username,password,email\ncara,espresso,cara@example.org\n").expect("write");
+    std::fs::write(
+        &users,
+        "username,password,email\ncara,espresso,cara@example.org\n",
+    )
+    .expect("write");
     let users = users.display().to_string();
-    at(&data, &["nas", "add", "127.0.0.0/8", "--org", "default", "--secret", "testing123"]);
-    at(&data, &["user", "add", "alice", "--org", "default", "--password", "wonderland", "--store", "recoverable"]);
-    at(&data, &["user", "import", &users, "--org", "default", "--store", "recoverable"]);
-    let rules = at(&data, &["group", "set", "default-users", "Session-Timeout := 3600"]);
-    assert!(rules.contains("Session-Timeout := 3600") && rules.contains("Max-Daily-Session := 10800"), "{rules}");
-    for list in [&["session", "list", "--json"][..], &["session", "list", "--all", "--json"], &["explain", "alice", "--json"]] {
+    at(
+        &data,
+        &[
+            "nas",
+            "add",
+            "127.0.0.0/8",
+            "--org",
+            "default",
+            "--secret",
+            "testing123",
+        ],
+    );
+    at(
+        &data,
+        &[
+            "user",
+            "add",
+            "alice",
+            "--org",
+            "default",
+            "--password",
+            "wonderland",
+            "--store",
+            "recoverable",
+        ],
+    );
+    at(
+        &data,
+        &[
+            "user",
+            "import",
+            &users,
+            "--org",
+            "default",
+            "--store",
+            "recoverable",
+        ],
+    );
+    let rules = at(
+        &data,
+        &["group", "set", "default-users", "Session-Timeout := 3600"],
+    );
+    assert!(
+        rules.contains("Session-Timeout := 3600") && rules.contains("Max-Daily-Session := 10800"),
+        "{rules}"
+    );
+    for list in [
+        &["session", "list", "--json"][..],
+        &["session", "list", "--all", "--json"],
+        &["explain", "alice", "--json"],
+    ] {
         assert_eq!(at(&data, list), "[]\n");
     }
-    let listed: serde_json::Value = serde_json::from_str(&at(&data, &["user", "list", "--json"])).expect("JSON");
-    let names: Vec<&str> = listed.as_array().expect("array").iter().filter_map(|u| u["username"].as_str()).collect();
+    let listed: serde_json::Value =
+        serde_json::from_str(&at(&data, &["user", "list", "--json"])).expect("JSON");
+    let names: Vec<&str> = listed
+        .as_array()
+        .expect("array")
+        .iter()
+        .filter_map(|u| u["username"].as_str())
+        .collect();
     assert_eq!(names, ["alice", "cara"]);
-    let groups: serde_json::Value = serde_json::from_str(&at(&data, &["group", "list", "--json"])).expect("JSON");
+    let groups: serde_json::Value =
+        serde_json::from_str(&at(&data, &["group", "list", "--json"])).expect("JSON");
     assert_eq!(groups.as_array().map(Vec::len), Some(2));
     let data = data.display().to_string();
-    bad(&["--data", &data, "user", "passwd", "alcie", "--password", "x"], 2, &["did you mean 'alice'?"]);
-    bad(&["--data", &data, "user", "add", "alice", "--password", "x"], 1, &["alice", "exists"]);
-    bad(&["--data", &data, "user", "add", "x", "--org", "defalt"], 2, &["did you mean 'default'?"]);
-    bad(&["--data", &data, "group", "set", "default-users", "Session-Timout := 1"], 2, &["Session-Timeout"]);
-    bad(&["--data", &data, "session", "kill", "nobody"], 2, &["nobody"]);
+    bad(
+        &[
+            "--data",
+            &data,
+            "user",
+            "passwd",
+            "alcie",
+            "--password",
+            "x",
+        ],
+        2,
+        &["did you mean 'alice'?"],
+    );
+    bad(
+        &["--data", &data, "user", "add", "alice", "--password", "x"],
+        1,
+        &["alice", "exists"],
+    );
+    bad(
+        &["--data", &data, "user", "add", "x", "--org", "defalt"],
+        2,
+        &["did you mean 'default'?"],
+    );
+    bad(
+        &[
+            "--data",
+            &data,
+            "group",
+            "set",
+            "default-users",
+            "Session-Timout := 1",
+        ],
+        2,
+        &["Session-Timeout"],
+    );
+    bad(
+        &["--data", &data, "session", "kill", "nobody"],
+        2,
+        &["nobody"],
+    );
     bad(&["--data", &data, "explain", "alice"], 1, &["alice"]);
 }
 
@@ -267,9 +454,43 @@ fn the_data_folder_is_closed_to_others() {
     let folder = tempfile::tempdir().expect("folder");
     let data = folder.path().join("deep/D");
     at(&data, &["migrate"]);
-    let mode = |path: &Path| std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
+    let mode = |path: &Path| {
+        std::fs::metadata(path)
+            .expect("metadata")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("keys")), 0o600);
+}
+
+#[test]
+fn commands_that_open_a_new_installation_at_once_do_not_disturb_one_another() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("D");
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c", "d"] {
+            let data = &data;
+            scope.spawn(move || {
+                at(
+                    data,
+                    &[
+                        "user",
+                        "add",
+                        name,
+                        "--password",
+                        "p",
+                        "--store",
+                        "recoverable",
+                    ],
+                )
+            });
+        }
+    });
+    let listed: serde_json::Value =
+        serde_json::from_str(&at(&data, &["user", "list", "--json"])).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(4));
 }
 
 #[test]
@@ -282,5 +503,8 @@ fn a_reader_that_goes_away_is_no_failure() {
         .expect("the binary runs");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("the binary ends");
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    assert_eq!(
+        (output.status.code(), stderr(&output).as_str()),
+        (Some(0), "")
+    );
 }

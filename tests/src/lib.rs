@@ -5,6 +5,7 @@
 //! [`nas`] talks to it, [`rival`] starts the other server, [`source`] reads the repository's own text. It must
 //! **never** wait for time to pass where it could wait for something to be true: see [`wait`].
 
+pub mod conformance;
 pub mod differences;
 pub mod house;
 pub mod nas;

@@ -309,8 +309,7 @@ fn count(house: &House, field: &str, server: &Server, expect: u64) {
     let found = wait::until(PATIENCE, || {
         let rows: serde_json::Value = serde_json::from_str(&listed(house)).expect("JSON");
         let nas = &rows[0];
-        let value = nas
-            ["seen"].get(field);
+        let value = nas["seen"].get(field);
         (value.and_then(serde_json::Value::as_u64) == Some(expect)).then_some(())
     });
     assert!(

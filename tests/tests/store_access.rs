@@ -13,12 +13,18 @@ use radius_wire::dictionary::Dictionary;
 use zeroize::Zeroizing;
 
 async fn acme(store: &Store) -> Organisation {
-    found_organisation(&store.kernel, NewOrganisation::named("acme")).await.unwrap()
+    found_organisation(&store.kernel, NewOrganisation::named("acme"))
+        .await
+        .unwrap()
 }
 
 fn new_nas(organisation: &Organisation, network: &str, secret: &str) -> NewNas {
     let network = network.parse().unwrap_or_else(|e| panic!("{network}: {e}"));
-    NewNas::new(organisation.id, Some(network), Zeroizing::new(secret.to_owned()))
+    NewNas::new(
+        organisation.id,
+        Some(network),
+        Zeroizing::new(secret.to_owned()),
+    )
 }
 
 on_both_engines! {

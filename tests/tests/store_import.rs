@@ -10,17 +10,30 @@ use kernel::{Error, Scope};
 use radius_wire::dictionary::Dictionary;
 
 fn file(rows: usize) -> Source {
-    let rows: String = (0..rows).map(|n| format!("user{n:04},pass-word-{n},user{n}@example.org\n")).collect();
-    Source::bytes(format!("username,password,email\n{rows}").into_bytes(), "users.csv")
+    let rows: String = (0..rows)
+        .map(|n| format!("user{n:04},pass-word-{n},user{n}@example.org\n"))
+        .collect();
+    Source::bytes(
+        format!("username,password,email\n{rows}").into_bytes(),
+        "users.csv",
+    )
 }
 
 async fn options(store: &Store) -> ImportOptions {
-    let acme = found_organisation(&store.kernel, NewOrganisation::named("acme")).await.unwrap();
-    ImportOptions { store: identity::Store::Recoverable, ..ImportOptions::into_organisation(acme) }
+    let acme = found_organisation(&store.kernel, NewOrganisation::named("acme"))
+        .await
+        .unwrap();
+    ImportOptions {
+        store: identity::Store::Recoverable,
+        ..ImportOptions::into_organisation(acme)
+    }
 }
 
 async fn people(store: &Store) -> usize {
-    known::page(&store.kernel.db, None, known::MAX_PAGE).await.unwrap().len()
+    known::page(&store.kernel.db, None, known::MAX_PAGE)
+        .await
+        .unwrap()
+        .len()
 }
 
 on_both_engines! {

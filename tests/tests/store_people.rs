@@ -9,11 +9,18 @@ use kernel::{Error, Scope};
 use proof::Attempt;
 
 async fn organisation_of(store: &Store, slug: &str, namespace: Namespace) -> Organisation {
-    let new = NewOrganisation { namespace, ..NewOrganisation::named(slug) };
+    let new = NewOrganisation {
+        namespace,
+        ..NewOrganisation::named(slug)
+    };
     found_organisation(&store.kernel, new).await.unwrap()
 }
 
-async fn add(store: &Store, organisation: &Organisation, new: NewPerson) -> Result<identity::Inserted, Error> {
+async fn add(
+    store: &Store,
+    organisation: &Organisation,
+    new: NewPerson,
+) -> Result<identity::Inserted, Error> {
     let mut tx = store.kernel.db.begin().await?;
     let inserted = admit(&mut tx, &store.kernel, organisation, new, None).await?;
     tx.commit().await?;
@@ -21,16 +28,29 @@ async fn add(store: &Store, organisation: &Organisation, new: NewPerson) -> Resu
 }
 
 fn with_password(name: &str, text: &str, store: identity::Store) -> NewPerson {
-    NewPerson { password: Some(NewPassword::given(text, store)), ..NewPerson::named(name) }
+    NewPerson {
+        password: Some(NewPassword::given(text, store)),
+        ..NewPerson::named(name)
+    }
 }
 
 /// In which form a password is kept, and whether this one is it.
 async fn keeps(store: &Store, name: &str, text: &str) -> (Form, bool) {
-    let found = find::find(&store.kernel.db, Scope::Everything, name).await.unwrap();
-    let known = known::one(&store.kernel.db, found[0].person.id).await.unwrap().unwrap();
+    let found = find::find(&store.kernel.db, Scope::Everything, name)
+        .await
+        .unwrap();
+    let known = known::one(&store.kernel.db, found[0].person.id)
+        .await
+        .unwrap()
+        .unwrap();
     let kept = known.stored.unwrap();
     let stored = password::open(&store.kernel.keys, &kept).unwrap();
-    let outcome = proof::verify(&stored, &Attempt::Pap { password: text.as_bytes() });
+    let outcome = proof::verify(
+        &stored,
+        &Attempt::Pap {
+            password: text.as_bytes(),
+        },
+    );
     (kept.form, matches!(outcome, proof::Outcome::Right(..)))
 }
 

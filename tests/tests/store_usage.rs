@@ -1,7 +1,7 @@
 //! Reports, sessions, counters and attempts on both engines.
 
-use gatewarden_tests::place::{NOON, Store};
 use gatewarden_tests::on_both_engines;
+use gatewarden_tests::place::{NOON, Store};
 use journal::Position;
 use kernel::id::Uuid;
 use kernel::{Engine, OrganisationId, Scope, Time};
@@ -21,7 +21,10 @@ fn utc(_organisation: Uuid) -> chrono_tz::Tz {
 }
 
 fn origin() -> Origin {
-    Origin { node: "n".repeat(32), journal: "j".repeat(32) }
+    Origin {
+        node: "n".repeat(32),
+        journal: "j".repeat(32),
+    }
 }
 
 /// A report of a session, received so many seconds after noon, with session time and both counters.
@@ -48,6 +51,7 @@ fn report(status: u32, session: &str, seconds: i64, counters: (u32, u32, u32)) -
         nas: NAS,
         organisation: OrganisationId(ORGANISATION),
         membership: Some(MEMBER),
+        group: None,
         source: [192, 0, 2, 1].into(),
         flips_octets: false,
         packet,
@@ -56,21 +60,37 @@ fn report(status: u32, session: &str, seconds: i64, counters: (u32, u32, u32)) -
 
 /// Hands reports over as one batch; positions go on from `after`.
 async fn apply(store: &Store, after: u64, reports: &[Entry]) -> u64 {
-    let items: Vec<Item> =
-        reports.iter().zip(after + 1..).map(|(entry, at)| (Position(at), Ok(entry.clone()))).collect();
+    let items: Vec<Item> = reports
+        .iter()
+        .zip(after + 1..)
+        .map(|(entry, at)| (Position(at), Ok(entry.clone())))
+        .collect();
     let upto = after + reports.len() as u64;
-    apply_batch(&store.kernel, &origin(), Position(upto), &items, utc).await.unwrap();
+    apply_batch(&store.kernel, &origin(), Position(upto), &items, utc)
+        .await
+        .unwrap();
     upto
 }
 
 async fn sessions(store: &Store) -> Vec<Session> {
-    let mut all = list::list(&store.kernel.db, Scope::Everything, &ListFilter::default()).await.unwrap().sessions;
+    let mut all = list::list(&store.kernel.db, Scope::Everything, &ListFilter::default())
+        .await
+        .unwrap()
+        .sessions;
     all.sort_by_key(|session| (session.acct_session_id.clone(), session.generation));
     all
 }
 
 async fn total(store: &Store, counter: Counter) -> i64 {
-    counters::total(&store.kernel.db, MEMBER, counter, "2027-01-01", "2027-12-31").await.unwrap()
+    counters::total(
+        &store.kernel.db,
+        MEMBER,
+        counter,
+        "2027-01-01",
+        "2027-12-31",
+    )
+    .await
+    .unwrap()
 }
 
 /// What both engines must come to, in comparable words.
@@ -92,8 +112,16 @@ async fn summary(store: &Store) -> Vec<String> {
             )
         })
         .collect();
-    for counter in [Counter::Seconds, Counter::InputOctets, Counter::OutputOctets] {
-        lines.push(format!("{} {}", counter.word(), total(store, counter).await));
+    for counter in [
+        Counter::Seconds,
+        Counter::InputOctets,
+        Counter::OutputOctets,
+    ] {
+        lines.push(format!(
+            "{} {}",
+            counter.word(),
+            total(store, counter).await
+        ));
     }
     lines
 }
@@ -201,21 +229,32 @@ async fn order_and_cuts_of_batches_change_nothing_on_either_engine() {
     ];
     let mut expect = None;
     // A few orders, fixed: as sent, backwards, interleaved, with repetitions.
-    let orders: [&[usize]; 4] = [&[0, 1, 2, 3, 4, 5], &[5, 4, 3, 2, 1, 0], &[3, 0, 5, 2, 4, 1], &[0, 3, 3, 1, 2, 0, 4, 5, 5]];
+    let orders: [&[usize]; 4] = [
+        &[0, 1, 2, 3, 4, 5],
+        &[5, 4, 3, 2, 1, 0],
+        &[3, 0, 5, 2, 4, 1],
+        &[0, 3, 3, 1, 2, 0, 4, 5, 5],
+    ];
     for engine in [Engine::Sqlite, Engine::Postgres] {
         for (n, order) in orders.iter().enumerate() {
             for cut in [1, 3, order.len()] {
                 let store = Store::open(engine).await;
                 let mut at = 0;
                 for batch in order.chunks(cut) {
-                    let batch: Vec<Entry> = batch.iter().map(|index| reports[*index].clone()).collect();
+                    let batch: Vec<Entry> =
+                        batch.iter().map(|index| reports[*index].clone()).collect();
                     at = apply(&store, at, &batch).await;
                 }
                 // How often a NAS said it may differ; what it comes to may not.
                 let got: Vec<String> = summary(&store)
                     .await
                     .into_iter()
-                    .map(|line| line.split(" reports=").next().unwrap_or_default().to_owned())
+                    .map(|line| {
+                        line.split(" reports=")
+                            .next()
+                            .unwrap_or_default()
+                            .to_owned()
+                    })
                     .collect();
                 let expect = expect.get_or_insert_with(|| got.clone());
                 assert_eq!(&got, expect, "{engine:?}, order {n}, cut {cut}");

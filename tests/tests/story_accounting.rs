@@ -38,6 +38,15 @@ fn report(nas: &Nas, status: u32, session: &str, counters: (u32, u32, u32)) -> Q
     question
 }
 
+/// The same with the NAS's own time: so many seconds after a moment two minutes ago.
+fn dated(nas: &Nas, status: u32, session: &str, at: u32, counters: (u32, u32, u32)) -> Question {
+    let mut question = report(nas, status, session, counters);
+    let now = kernel::Clock::now(&kernel::SystemClock).unix_seconds();
+    let now = u32::try_from(now).expect("before 2106");
+    question.put(attrs::EVENT_TIMESTAMP, now - 120 + at);
+    question
+}
+
 fn tell(nas: &Nas, question: Question) {
     assert_eq!(nas.ask(question).code(), Code::ACCOUNTING_RESPONSE);
 }
@@ -129,17 +138,17 @@ fn repeated_and_reordered_reports_end_in_the_right_session() {
     let house = House::with_nas();
     let server = house.start();
     let nas = Nas::of(&server);
-    // The same report under new identifiers (Acct-Delay-Time changes on a retry), Stop before the last Interim-Update,
+    // Each with the time of its event: the same report under new identifiers, Stop before the last Interim-Update,
     // Start last of all.
-    for (status, counters) in [
-        (INTERIM_UPDATE, (30, 300, 300)),
-        (INTERIM_UPDATE, (30, 300, 300)),
-        (STOP, (90, 900, 900)),
-        (INTERIM_UPDATE, (60, 600, 600)),
-        (START, (0, 0, 0)),
-        (STOP, (90, 900, 900)),
+    for (status, at, counters) in [
+        (INTERIM_UPDATE, 30, (30, 300, 300)),
+        (INTERIM_UPDATE, 30, (30, 300, 300)),
+        (STOP, 90, (90, 900, 900)),
+        (INTERIM_UPDATE, 60, (60, 600, 600)),
+        (START, 0, (0, 0, 0)),
+        (STOP, 90, (90, 900, 900)),
     ] {
-        tell(&nas, report(&nas, status, "O1", counters));
+        tell(&nas, dated(&nas, status, "O1", at, counters));
     }
     // A marker behind them: once it is seen, all before it were applied.
     tell(&nas, report(&nas, START, "marker", (0, 0, 0)));

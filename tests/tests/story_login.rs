@@ -380,7 +380,13 @@ fn ping_speaks_every_method_and_tells_the_answer() {
     let status = ping(&[&auth, "--secret", SECRET, "--method", "status"]);
     assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
     let report = ping(&[
-        &acct, "--secret", SECRET, "--user", "alice", "--method", "acct",
+        &acct,
+        "--secret",
+        SECRET,
+        "--user",
+        "alice",
+        "--method",
+        "accounting",
     ]);
     assert_eq!(report.code, Some(0), "{}{}", report.out, report.err);
     let refused = ping(&[

@@ -22,7 +22,8 @@ fn accepts(nas: &Nas, user: &str, password: &str) -> bool {
 
 on_both_engines! {
     fn what_a_command_changes_is_true_within_a_second(house: House) {
-        let server = house.start();
+        // Asking until something is true would otherwise be taken for guessing.
+        let server = house.start_with(&[], "[radius]\nuser_failures = 0\n");
         let nas = Nas::of(&server);
         // Nobody knows this NAS yet: silence, to the Status-Server too.
         let early = nas.question(Code::STATUS_SERVER).seal(true).expect("it fits");
@@ -36,7 +37,7 @@ on_both_engines! {
             nas.receive(Duration::from_millis(50)).filter(|octets| probe.verify(octets).is_ok())
         });
         assert!(known.is_some(), "the NAS is not known:\n{}", server.log());
-        assert!(added.elapsed() < 2 * SEEN, "{:?}", added.elapsed());
+        assert!(added.elapsed() < SEEN, "{:?}", added.elapsed());
 
         // A reject takes a second of its own, so people are asked for with a NAS that does not wait.
         house.run(&["nas", "add", "127.0.0.2", "--org", "default", "--secret", SECRET, "--reject-delay", "0"]);
@@ -246,7 +247,8 @@ fn disconnect(
             let request = Request::verify(packet, &secret, &rules).expect("it is signed");
             let mut reply = Reply::new(code);
             if code == Code::DISCONNECT_NAK {
-                reply.put(attrs::ERROR_CAUSE, 503);
+                // Administratively prohibited.
+                reply.put(attrs::ERROR_CAUSE, 501);
             }
             let answer = reply
                 .seal(&request, SealOptions::signed(1))
@@ -313,8 +315,7 @@ fn session_kill_asks_the_nas_and_prints_its_answer() {
     assert_ne!(said.code, Some(0), "a NAK is no success");
     let told = format!("{}{}", said.out, said.err);
     assert!(
-        told.contains("NAK")
-            && (told.contains("503") || told.contains("Session-Context-Not-Found")),
+        told.contains("NAK") && told.contains("Administratively-Prohibited"),
         "{told}"
     );
 }
@@ -354,7 +355,7 @@ fn bad_command_lines_get_one_sentence() {
         ),
         (
             &["group", "set", "default-users", "Session-Timeout := soon"],
-            "soon",
+            "Session-Timeout needs a number",
         ),
         (
             &["group", "set", "default-user", "Session-Timeout := 1"],

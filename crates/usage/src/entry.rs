@@ -14,7 +14,10 @@ const VERSION: u8 = 1;
 const FLIPS_OCTETS: u8 = 1;
 const HAS_MEMBERSHIP: u8 = 2;
 const IS_IPV6: u8 = 4;
-const KNOWN_FLAGS: u8 = FLIPS_OCTETS | HAS_MEMBERSHIP | IS_IPV6;
+const HAS_GROUP: u8 = 8;
+const KNOWN_FLAGS: u8 = FLIPS_OCTETS | HAS_MEMBERSHIP | IS_IPV6 | HAS_GROUP;
+/// Octets of a group's name that are kept: its length is one octet.
+const MAX_GROUP_OCTETS: usize = 255;
 /// Version, flags, time, NAS, organisation.
 const FIXED_OCTETS: usize = 1 + 1 + 8 + 16 + 16;
 
@@ -29,6 +32,8 @@ pub struct Entry {
     pub organisation: OrganisationId,
     /// Whose usage it is, where the person is known.
     pub membership: Option<Uuid>,
+    /// The member's first group, by name.
+    pub group: Option<String>,
     /// Where it came from.
     pub source: IpAddr,
     /// Whether this NAS means download when it says Input.
@@ -60,6 +65,13 @@ impl Entry {
         if self.source.is_ipv6() {
             flags |= IS_IPV6;
         }
+        let group = self
+            .group
+            .as_deref()
+            .filter(|name| name.len() <= MAX_GROUP_OCTETS);
+        if group.is_some() {
+            flags |= HAS_GROUP;
+        }
         let mut out = Vec::with_capacity(FIXED_OCTETS + 32 + self.packet.len());
         out.extend_from_slice(&[VERSION, flags]);
         out.extend_from_slice(&self.received.unix_micros().to_be_bytes());
@@ -71,6 +83,10 @@ impl Entry {
         match self.source {
             IpAddr::V4(address) => out.extend_from_slice(&address.octets()),
             IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
+        }
+        if let Some(group) = group {
+            out.push(group.len() as u8);
+            out.extend_from_slice(group.as_bytes());
         }
         out.extend_from_slice(&self.packet);
         out
@@ -112,8 +128,20 @@ fn read(octets: &[u8]) -> Result<Entry, String> {
         0 => IpAddr::V4(Ipv4Addr::from(take::<4>(&mut rest)?)),
         _ => IpAddr::V6(Ipv6Addr::from(take::<16>(&mut rest)?)),
     };
+    let group = match flags & HAS_GROUP {
+        0 => None,
+        _ => {
+            let [length] = take(&mut rest)?;
+            let (name, tail) = rest
+                .split_at_checked(usize::from(length))
+                .ok_or("it is cut short")?;
+            rest = tail;
+            Some(String::from_utf8_lossy(name).into_owned())
+        }
+    };
     let flips_octets = flags & FLIPS_OCTETS != 0;
     Ok(Entry {
+        group,
         received,
         nas,
         organisation,
@@ -140,6 +168,7 @@ mod tests {
             nas: Uuid::from_u128(1),
             organisation: OrganisationId(Uuid::from_u128(2)),
             membership,
+            group: membership.map(|_| "default-users".to_owned()),
             source: source.parse().unwrap(),
             flips_octets,
             packet: vec![4, 1, 0, 20],

@@ -54,6 +54,7 @@ impl Sent {
             nas: NAS,
             organisation: OrganisationId(ORGANISATION),
             membership: Some(MEMBER),
+            group: None,
             source: "192.0.2.1".parse().unwrap(),
             flips_octets: false,
             packet: [&[4, 1, 0, 20], &[0; 16][..]].concat(),

@@ -213,7 +213,10 @@ mod tests {
         match content(link, &frame) {
             Content::Udp(datagram) => {
                 assert_eq!((datagram.payload, datagram.is_cut), (expect, false));
-                assert_eq!((datagram.source.port(), datagram.destination.port()), (1812, 1813));
+                assert_eq!(
+                    (datagram.source.port(), datagram.destination.port()),
+                    (1812, 1813)
+                );
             }
             other => panic!("{link}: {other:?}"),
         }
@@ -223,8 +226,18 @@ mod tests {
     fn a_datagram_is_found_under_every_link() {
         let packet = ipv4_octets(0x4000, b"radius");
         check(1, &[&[0; 12][..], &[8, 0]].concat(), &packet, b"radius");
-        check(1, &[&[0; 12][..], &[0x81, 0, 0, 5, 8, 0]].concat(), &packet, b"radius");
-        check(1, &[&[0; 12][..], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0]].concat(), &packet, b"radius");
+        check(
+            1,
+            &[&[0; 12][..], &[0x81, 0, 0, 5, 8, 0]].concat(),
+            &packet,
+            b"radius",
+        );
+        check(
+            1,
+            &[&[0; 12][..], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0]].concat(),
+            &packet,
+            b"radius",
+        );
         check(113, &[&[0; 14][..], &[8, 0]].concat(), &packet, b"radius");
         check(276, &[&[8, 0][..], &[0; 18]].concat(), &packet, b"radius");
         check(101, &[], &packet, b"radius");
@@ -234,9 +247,24 @@ mod tests {
 
     #[test]
     fn ipv6_extensions_are_stepped_over() {
-        check(1, &[&[0; 12][..], &[0x86, 0xdd]].concat(), &ipv6_octets(None, b"six"), b"six");
-        check(101, &[], &ipv6_octets(Some((0, vec![UDP, 0, 0, 0, 0, 0, 0, 0])), b"six"), b"six");
-        check(101, &[], &ipv6_octets(Some((44, vec![UDP, 0, 0, 0, 0, 0, 0, 1])), b"six"), b"six");
+        check(
+            1,
+            &[&[0; 12][..], &[0x86, 0xdd]].concat(),
+            &ipv6_octets(None, b"six"),
+            b"six",
+        );
+        check(
+            101,
+            &[],
+            &ipv6_octets(Some((0, vec![UDP, 0, 0, 0, 0, 0, 0, 0])), b"six"),
+            b"six",
+        );
+        check(
+            101,
+            &[],
+            &ipv6_octets(Some((44, vec![UDP, 0, 0, 0, 0, 0, 0, 1])), b"six"),
+            b"six",
+        );
     }
 
     #[test]

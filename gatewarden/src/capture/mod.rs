@@ -122,7 +122,11 @@ fn unreadable(error: std::io::Error) -> CaptureError {
 }
 
 /// So many octets, or `None` when the file ends before the first of them.
-fn take<R: Read>(reader: &mut R, count: usize, frame: u64) -> Result<Option<Vec<u8>>, CaptureError> {
+fn take<R: Read>(
+    reader: &mut R,
+    count: usize,
+    frame: u64,
+) -> Result<Option<Vec<u8>>, CaptureError> {
     let mut octets = Vec::new();
     reader
         .by_ref()

@@ -56,7 +56,8 @@ impl<R: BufRead> Reader<R> {
         }
         let octets = match captured {
             0 => Vec::new(),
-            _ => take(&mut self.reader, captured, number)?.ok_or(CaptureError::Ends { frame: number })?,
+            _ => take(&mut self.reader, captured, number)?
+                .ok_or(CaptureError::Ends { frame: number })?,
         };
         let fraction = match self.nanoseconds {
             true => field(4) / 1_000,
@@ -90,7 +91,12 @@ mod tests {
             file.extend(number(value));
         }
         for frame in frames {
-            for value in [1_700_000_000, 500_000, frame.len() as u32, frame.len() as u32 + 1] {
+            for value in [
+                1_700_000_000,
+                500_000,
+                frame.len() as u32,
+                frame.len() as u32 + 1,
+            ] {
                 file.extend(number(value));
             }
             file.extend_from_slice(frame);
@@ -119,8 +125,18 @@ mod tests {
             assert!(is_capture(&file));
             let frames = frames(&file).expect("frames");
             assert_eq!(frames.len(), 2);
-            assert_eq!((frames[0].number, frames[0].octets.as_slice(), frames[0].link), (1, &b"one"[..], 113));
-            assert_eq!(frames[0].time.map(|t| t.unix_micros()), Some(1_700_000_000_000_000 + micros));
+            assert_eq!(
+                (
+                    frames[0].number,
+                    frames[0].octets.as_slice(),
+                    frames[0].link
+                ),
+                (1, &b"one"[..], 113)
+            );
+            assert_eq!(
+                frames[0].time.map(|t| t.unix_micros()),
+                Some(1_700_000_000_000_000 + micros)
+            );
             assert!(frames[0].is_cut);
         }
     }
@@ -128,11 +144,17 @@ mod tests {
     #[test]
     fn damage_is_named_with_its_frame() {
         let whole = file(0xa1b2_c3d4, true, 1, &[b"frame"]);
-        assert_eq!(frames(&whole[..whole.len() - 1]), Err(CaptureError::Ends { frame: 1 }));
+        assert_eq!(
+            frames(&whole[..whole.len() - 1]),
+            Err(CaptureError::Ends { frame: 1 })
+        );
         assert_eq!(frames(&whole[..10]), Err(CaptureError::Ends { frame: 0 }));
         let mut huge = whole.clone();
         huge[32..36].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(matches!(frames(&huge), Err(CaptureError::Damaged { frame: 1, .. })));
+        assert!(matches!(
+            frames(&huge),
+            Err(CaptureError::Damaged { frame: 1, .. })
+        ));
         assert!(!is_capture(b"0101"));
     }
 }

@@ -77,7 +77,8 @@ impl<R: BufRead> Reader<R> {
         let kind = self.order.u32(&head, 0).unwrap_or(0);
         let length = self.order.u32(&head, 4).unwrap_or(0) as usize;
         let rest = length.checked_sub(head.len()).filter(|rest| *rest >= 4);
-        let Some(rest) = rest.filter(|_| length % 4 == 0 && length <= MAX_BLOCK_OCTETS) else {
+        let Some(rest) = rest.filter(|_| length.is_multiple_of(4) && length <= MAX_BLOCK_OCTETS)
+        else {
             return Err(damaged(frame, format!("a block of {length} octets")));
         };
         let mut body = take(&mut self.reader, rest, frame)?.ok_or(CaptureError::Ends { frame })?;
@@ -88,7 +89,10 @@ impl<R: BufRead> Reader<R> {
     fn interface(&mut self, body: &[u8]) -> Result<(), CaptureError> {
         let frame = self.frame + 1;
         if self.interfaces.len() == MAX_INTERFACES {
-            return Err(damaged(frame, format!("more than {MAX_INTERFACES} interfaces")));
+            return Err(damaged(
+                frame,
+                format!("more than {MAX_INTERFACES} interfaces"),
+            ));
         }
         let (Some(link), Some(most)) = (self.order.u16(body, 0), self.order.u32(body, 4)) else {
             return Err(damaged(frame, "an interface without a type"));
@@ -102,7 +106,9 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn ticks(&self, mut options: &[u8]) -> u64 {
-        while let (Some(code), Some(length)) = (self.order.u16(options, 0), self.order.u16(options, 2)) {
+        while let (Some(code), Some(length)) =
+            (self.order.u16(options, 0), self.order.u16(options, 2))
+        {
             let length = usize::from(length);
             match (code, options.get(4)) {
                 (0, _) => break,
@@ -139,13 +145,19 @@ impl<R: BufRead> Reader<R> {
         let (time, captured, original, start) = match kind {
             SIMPLE_PACKET => {
                 let original = u32_at(0)?;
-                let most = if interface.most == 0 { original } else { interface.most };
+                let most = if interface.most == 0 {
+                    original
+                } else {
+                    interface.most
+                };
                 (None, original.min(most), original, 4)
             }
             _ => {
                 let ticks = u64::from(u32_at(4)?) << 32 | u64::from(u32_at(8)?);
                 let micros = u128::from(ticks) * 1_000_000 / u128::from(interface.ticks.max(1));
-                let time = i64::try_from(micros).ok().map(kernel::Time::from_unix_micros);
+                let time = i64::try_from(micros)
+                    .ok()
+                    .map(kernel::Time::from_unix_micros);
                 (time, u32_at(12)?, u32_at(16)?, 20)
             }
         };
@@ -181,7 +193,12 @@ mod tests {
     }
 
     fn section() -> Vec<u8> {
-        block(SECTION, &[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255])
+        block(
+            SECTION,
+            &[
+                0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+            ],
+        )
     }
 
     fn interface(link: u16, clock: Option<u8>) -> Vec<u8> {
@@ -195,7 +212,13 @@ mod tests {
 
     fn packet(interface: u32, ticks: u64, octets: &[u8]) -> Vec<u8> {
         let mut body = Vec::new();
-        for value in [interface, (ticks >> 32) as u32, ticks as u32, octets.len() as u32, octets.len() as u32] {
+        for value in [
+            interface,
+            (ticks >> 32) as u32,
+            ticks as u32,
+            octets.len() as u32,
+            octets.len() as u32,
+        ] {
             body.extend(value.to_le_bytes());
         }
         body.extend_from_slice(octets);
@@ -227,7 +250,14 @@ mod tests {
         let frames = frames(&file).expect("frames");
         let seen: Vec<_> = frames
             .iter()
-            .map(|f| (f.number, f.link, f.octets.as_slice(), f.time.map(|t| t.unix_micros())))
+            .map(|f| {
+                (
+                    f.number,
+                    f.link,
+                    f.octets.as_slice(),
+                    f.time.map(|t| t.unix_micros()),
+                )
+            })
             .collect();
         assert_eq!(
             seen,
@@ -242,9 +272,15 @@ mod tests {
     #[test]
     fn damage_is_named_with_its_frame() {
         let whole = [section(), interface(1, None), packet(0, 1, b"abcd")].concat();
-        assert_eq!(frames(&whole[..whole.len() - 6]), Err(CaptureError::Ends { frame: 1 }));
+        assert_eq!(
+            frames(&whole[..whole.len() - 6]),
+            Err(CaptureError::Ends { frame: 1 })
+        );
         let foreign = [section(), packet(3, 1, b"abcd")].concat();
-        assert!(matches!(frames(&foreign), Err(CaptureError::Damaged { frame: 1, .. })));
+        assert!(matches!(
+            frames(&foreign),
+            Err(CaptureError::Damaged { frame: 1, .. })
+        ));
         let mut huge = section();
         huge[4..8].copy_from_slice(&0x7fff_fff0u32.to_le_bytes());
         assert!(matches!(frames(&huge), Err(CaptureError::Damaged { .. })));

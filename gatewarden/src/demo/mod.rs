@@ -118,7 +118,12 @@ async fn furnish(house: &House, owner: &Organisation) -> Result<Vec<String>, Fai
     Ok(secrets)
 }
 
-async fn live(args: &DemoArgs, running: &Running, secrets: Vec<String>, signals: &mut Signals) -> Result<(), Failure> {
+async fn live(
+    args: &DemoArgs,
+    running: &Running,
+    secrets: Vec<String>,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
     let first = |purpose| -> Result<SocketAddr, Failure> {
         let found = running.addresses(purpose).first().copied();
         found.ok_or_else(|| Failure::failed("the server does not listen"))
@@ -162,7 +167,9 @@ async fn live(args: &DemoArgs, running: &Running, secrets: Vec<String>, signals:
     stopping.store(true, Ordering::Release);
     // What is still told goes nowhere: a full channel must not keep a NAS from ending.
     drop(news);
-    let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+    let joined = tokio::task::spawn_blocking(move || {
+        threads.into_iter().for_each(|thread| drop(thread.join()))
+    });
     let _ = joined.await;
     shown?;
     view.summary(running).await

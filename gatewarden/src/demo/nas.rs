@@ -114,7 +114,12 @@ impl Simulated {
         self.rng.fill(&mut random);
         let mut authenticator = [0; 16];
         authenticator.copy_from_slice(&random[1..]);
-        let mut question = Question::new(code, random[0], authenticator, Secret::new(self.secret.as_bytes()));
+        let mut question = Question::new(
+            code,
+            random[0],
+            authenticator,
+            Secret::new(self.secret.as_bytes()),
+        );
         question.put_text(attrs::NAS_IDENTIFIER, self.name);
         question
     }
@@ -164,7 +169,10 @@ impl Simulated {
         question
             .put_text(attrs::USER_NAME, name)
             .put_text(attrs::CALLING_STATION_ID, &device)
-            .put_text(attrs::CALLED_STATION_ID, &format!("02-00-00-00-00-{:02X}:demo", self.number));
+            .put_text(
+                attrs::CALLED_STATION_ID,
+                &format!("02-00-00-00-00-{:02X}:demo", self.number),
+            );
         let what = self.prove(&mut question, &person, name, password);
         let asked = self.ask(self.auth, question);
         let mut news = vec![self.news(name, what, &asked)];
@@ -191,13 +199,21 @@ impl Simulated {
 
     /// The address of somebody's device: always the same one.
     fn device(&self, name: &str) -> String {
-        let sum = name.bytes().fold(7u32, |sum, octet| sum.wrapping_mul(31).wrapping_add(u32::from(octet)));
+        let sum = name.bytes().fold(7u32, |sum, octet| {
+            sum.wrapping_mul(31).wrapping_add(u32::from(octet))
+        });
         let [a, b, c, d] = sum.to_be_bytes();
         format!("02-DE-{a:02X}-{b:02X}-{c:02X}-{d:02X}")
     }
 
     /// A proof that the stored form can serve; which one it is.
-    fn prove(&self, question: &mut Question, person: &Person, name: &str, password: &str) -> &'static str {
+    fn prove(
+        &self,
+        question: &mut Question,
+        person: &Person,
+        name: &str,
+        password: &str,
+    ) -> &'static str {
         let mut challenge = [0; 16];
         let mut peer = [0; 16];
         self.rng.fill(&mut challenge);
@@ -217,9 +233,11 @@ impl Simulated {
             }
             2 => {
                 let response = mschap::nt_response_v2(&challenge, &peer, name.as_bytes(), password);
-                question
-                    .put_vendor(MICROSOFT, 11, &challenge)
-                    .put_vendor(MICROSOFT, 25, &[&[1, 0][..], &peer, &[0; 8], &response].concat());
+                question.put_vendor(MICROSOFT, 11, &challenge).put_vendor(
+                    MICROSOFT,
+                    25,
+                    &[&[1, 0][..], &peer, &[0; 8], &response].concat(),
+                );
                 "MS-CHAPv2"
             }
             _ => {
@@ -263,9 +281,15 @@ impl Simulated {
             .put(attrs::ACCT_SESSION_TIME, seconds)
             .put(attrs::ACCT_INPUT_OCTETS, low(session.input))
             .put(attrs::ACCT_OUTPUT_OCTETS, low(session.output))
-            .put(attrs::EVENT_TIMESTAMP, u32::try_from(SystemClock.now().unix_seconds()).unwrap_or(0));
+            .put(
+                attrs::EVENT_TIMESTAMP,
+                u32::try_from(SystemClock.now().unix_seconds()).unwrap_or(0),
+            );
         if status == acct_status_type::STOP {
-            question.put(attrs::ACCT_TERMINATE_CAUSE, acct_terminate_cause::USER_REQUEST);
+            question.put(
+                attrs::ACCT_TERMINATE_CAUSE,
+                acct_terminate_cause::USER_REQUEST,
+            );
         }
         self.ask(self.acct, question)
     }

@@ -161,7 +161,9 @@ async fn sessions(running: &Running) -> Result<Table, Failure> {
     };
     let page = usage::list::list(&running.house().kernel.db, Scope::Everything, &filter).await?;
     let now = SystemClock.now();
-    let mut table = Table::new(&["ONLINE", "NAS", "ADDRESS", "DEVICE", ">SINCE", ">UP", ">DOWN"]);
+    let mut table = Table::new(&[
+        "ONLINE", "NAS", "ADDRESS", "DEVICE", ">SINCE", ">UP", ">DOWN",
+    ]);
     for session in page.sessions.iter().map(SessionView::from) {
         let text = |text: Option<String>| text.unwrap_or_default();
         table.row([

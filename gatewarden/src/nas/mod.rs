@@ -15,7 +15,11 @@ use zeroize::Zeroizing;
 
 /// Options of `nas`.
 #[derive(Args)]
-#[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    disable_help_subcommand = true
+)]
 pub struct NasArgs {
     #[command(subcommand)]
     command: NasCommand,
@@ -81,7 +85,12 @@ struct AddArgs {
     #[arg(long, value_name = "SLUG")]
     org: Option<String>,
     /// The secret it shares with this server
-    #[arg(long, value_name = "TEXT", required_unless_present = "secret_stdin", conflicts_with = "secret_stdin")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_unless_present = "secret_stdin",
+        conflicts_with = "secret_stdin"
+    )]
     secret: Option<String>,
     /// Read the secret from standard input: its first line
     #[arg(long)]
@@ -184,7 +193,9 @@ pub async fn run(args: &NasArgs, house: &House) -> Result<(), Failure> {
     match &args.command {
         NasCommand::Add(args) => add(args, house, &mut output).await?,
         NasCommand::List { org, json } => return show::list(house, org.as_deref(), *json).await,
-        NasCommand::Show { which, json } => return show::one(house, find(house, which).await?, *json).await,
+        NasCommand::Show { which, json } => {
+            return show::one(house, find(house, which).await?, *json).await;
+        }
         NasCommand::Set(args) => set(args, house, &mut output).await?,
         NasCommand::Rm(which) => {
             let found = find(house, which).await?;
@@ -194,19 +205,28 @@ pub async fn run(args: &NasArgs, house: &House) -> Result<(), Failure> {
         NasCommand::Finish(which) => {
             let found = find(house, which).await?;
             let nas = nas::finish_secret_change(kernel, found.id).await?;
-            output.line(format!("NAS '{}': only the new secret is accepted now", nas.name))?;
+            output.line(format!(
+                "NAS '{}': only the new secret is accepted now",
+                nas.name
+            ))?;
         }
         NasCommand::Cancel(which) => {
             let found = find(house, which).await?;
             let nas = nas::cancel_secret_change(kernel, found.id).await?;
-            output.line(format!("NAS '{}': only the old secret is accepted now", nas.name))?;
+            output.line(format!(
+                "NAS '{}': only the old secret is accepted now",
+                nas.name
+            ))?;
         }
         NasCommand::Unlock(which) => {
             let found = find(house, which).await?;
             let lifted = access::lock::lift(kernel, Key::Nas(found.id.0)).await?;
             output.line(match lifted {
                 true => format!("NAS '{}': the lock is lifted", found.name),
-                false => format!("NAS '{}': no lock was stored; the server has been told all the same", found.name),
+                false => format!(
+                    "NAS '{}': no lock was stored; the server has been told all the same",
+                    found.name
+                ),
             })?;
         }
     }
@@ -289,7 +309,9 @@ async fn set(args: &SetArgs, house: &House, output: &mut Output) -> Result<(), F
     };
     let changes_routes = args.no_routes || !traits.route.is_empty();
     if change == NasChange::default() && !changes_routes {
-        return Err(Failure::usage("nothing to change; see 'gatewarden nas set --help' for what there is"));
+        return Err(Failure::usage(
+            "nothing to change; see 'gatewarden nas set --help' for what there is",
+        ));
     }
     let routes = routes(house, &traits.route).await?;
     if change != NasChange::default() {
@@ -305,12 +327,18 @@ async fn set(args: &SetArgs, house: &House, output: &mut Output) -> Result<(), F
 fn target(text: &str) -> Result<(Option<Network>, Option<String>), String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err("the NAS is empty; write its address, its network or its NAS-Identifier".to_owned());
+        return Err(
+            "the NAS is empty; write its address, its network or its NAS-Identifier".to_owned(),
+        );
     }
     match text.parse::<Network>() {
         Ok(network) => Ok((Some(network), None)),
         // What can only be meant as an address is not taken for a name.
-        Err(reason) if text.contains('/') || text.split('.').all(|part| part.parse::<u32>().is_ok()) => Err(reason),
+        Err(reason)
+            if text.contains('/') || text.split('.').all(|part| part.parse::<u32>().is_ok()) =>
+        {
+            Err(reason)
+        }
         Err(_) => Ok((None, Some(text.to_owned()))),
     }
 }
@@ -347,7 +375,14 @@ async fn find(house: &House, which: &Which) -> Result<Nas, Failure> {
             let slugs = house.slugs().await?;
             let each: Vec<String> = found
                 .iter()
-                .map(|nas| format!("{} ({}, {})", nas.id, nas.name, slugs.get(&nas.organisation).map_or("?", String::as_str)))
+                .map(|nas| {
+                    format!(
+                        "{} ({}, {})",
+                        nas.id,
+                        nas.name,
+                        slugs.get(&nas.organisation).map_or("?", String::as_str)
+                    )
+                })
                 .collect();
             Err(Failure::usage(format!(
                 "'{}' means {} NASes; say --org, or write one of these ids: {}",
@@ -399,7 +434,10 @@ mod tests {
             (" 10.0.0.1 ", Some(network("10.0.0.1"))),
             ("2001:db8::/32", Some(network("2001:db8::/32"))),
             ("ap-lobby", Some((None, Some("ap-lobby".to_owned())))),
-            ("AA-BB-CC-DD-EE-FF", Some((None, Some("AA-BB-CC-DD-EE-FF".to_owned())))),
+            (
+                "AA-BB-CC-DD-EE-FF",
+                Some((None, Some("AA-BB-CC-DD-EE-FF".to_owned()))),
+            ),
             ("10.0.0.256", None),
             ("10.0.0.1/33", None),
             ("10.0.0.1/8", None),

@@ -16,7 +16,11 @@ fn secret_in_use(line: &NasLine) -> &'static str {
             None => "not seen yet",
         };
     }
-    match line.seen.as_ref().map(|seen| (seen.used_secret, seen.used_next_secret)) {
+    match line
+        .seen
+        .as_ref()
+        .map(|seen| (seen.used_secret, seen.used_next_secret))
+    {
         Some((old, Some(new))) if old.is_none_or(|old| old < new) => "changing: new in use",
         Some((Some(_), _)) => "changing: old in use",
         _ => "changing: neither seen",
@@ -33,7 +37,10 @@ fn to_json(now: Time, line: &NasLine, slug: &str) -> Result<Json, Failure> {
     value["in_change"] = line.in_change.into();
     value["secret_in_use"] = secret_in_use(line).into();
     value["seen"] = serde_json::to_value(&line.seen).map_err(Failure::failed)?;
-    value["advice"] = advice_of(now, line).into_iter().map(Advice::sentence).collect();
+    value["advice"] = advice_of(now, line)
+        .into_iter()
+        .map(Advice::sentence)
+        .collect();
     Ok(value)
 }
 
@@ -61,7 +68,15 @@ pub(super) async fn list(house: &House, org: Option<&str>, as_json: bool) -> Res
         return array.end();
     }
     let mut table = Table::new(&[
-        "NAS", "ORG", "NAME", "ENABLED", "SECRET", "MESSAGE-AUTH", ">SIGNED", ">UNSIGNED", "LAST SEEN",
+        "NAS",
+        "ORG",
+        "NAME",
+        "ENABLED",
+        "SECRET",
+        "MESSAGE-AUTH",
+        ">SIGNED",
+        ">UNSIGNED",
+        "LAST SEEN",
     ]);
     for line in &lines {
         let seen = line.seen.as_ref();
@@ -78,7 +93,10 @@ pub(super) async fn list(house: &House, org: Option<&str>, as_json: bool) -> Res
             moment(seen.map(|seen| seen.last_seen)),
         ]);
     }
-    output.table(&table, "no NAS yet; add one with 'gatewarden nas add ADDRESS --secret TEXT'")?;
+    output.table(
+        &table,
+        "no NAS yet; add one with 'gatewarden nas add ADDRESS --secret TEXT'",
+    )?;
     let mut is_first = true;
     for line in &lines {
         for advice in advice_of(now, line) {
@@ -117,7 +135,10 @@ pub(super) async fn one(house: &House, found: Nas, as_json: bool) -> Result<(), 
     facts.put("Message-Authenticator", nas.message_authenticator.word());
     facts.put("replies are signed", yes_no(nas.signs_replies));
     facts.put("Proxy-State is limited", yes_no(nas.limits_proxy_state));
-    facts.put("refusals are delayed", format!("{} ms", nas.reject_delay_ms));
+    facts.put(
+        "refusals are delayed",
+        format!("{} ms", nas.reject_delay_ms),
+    );
     facts.put("octets are flipped", yes_no(nas.flips_octets));
     facts.put("CoA port", nas.coa_port.to_string());
     facts.put("type", &nas.port_type);
@@ -125,7 +146,10 @@ pub(super) async fn one(house: &House, found: Nas, as_json: bool) -> Result<(), 
     facts.put_some("description", Some(nas.description.as_str()));
     for route in &nas.routes {
         let to = slugs.get(&route.organisation).map_or("?", String::as_str);
-        facts.put("route", format!("{} '{}' goes to {to}", route.kind.word(), route.value));
+        facts.put(
+            "route",
+            format!("{} '{}' goes to {to}", route.kind.word(), route.value),
+        );
     }
     if let Some(seen) = &line.seen {
         facts.put("first seen", moment(Some(seen.first_seen)));
@@ -134,7 +158,10 @@ pub(super) async fn one(house: &House, found: Nas, as_json: bool) -> Result<(), 
         facts.put("requests unsigned", seen.unsigned.to_string());
         facts.put("wrong secrets", seen.secret_mismatches.to_string());
     }
-    facts.put_some("started", nas.restarted_at.map(|at| moment(Some(at))).as_deref());
+    facts.put_some(
+        "started",
+        nas.restarted_at.map(|at| moment(Some(at))).as_deref(),
+    );
     facts.put("id", nas.id.to_string());
     output.facts(&facts)?;
     for advice in advice_of(now, &line) {

@@ -16,8 +16,9 @@ pub fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, String> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (
             host,
-            port.parse::<u16>()
-                .map_err(|_| format!("'{text}': '{port}' is not a port; write HOST:PORT, as in 127.0.0.1:1812"))?,
+            port.parse::<u16>().map_err(|_| {
+                format!("'{text}': '{port}' is not a port; write HOST:PORT, as in 127.0.0.1:1812")
+            })?,
         ),
         None => (text, default_port),
     };
@@ -43,7 +44,11 @@ mod tests {
             ("127.0.0.1:many", None),
             ("127.0.0.1:70000", None),
         ] {
-            assert_eq!(resolve(text, 1812).ok(), expect.and_then(|e| e.parse().ok()), "{text}");
+            assert_eq!(
+                resolve(text, 1812).ok(),
+                expect.and_then(|e| e.parse().ok()),
+                "{text}"
+            );
         }
     }
 }

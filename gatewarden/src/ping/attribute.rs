@@ -25,7 +25,10 @@ pub fn parse_all(texts: &[String], dictionary: &Dictionary) -> Result<Vec<Given>
     }
     texts
         .iter()
-        .map(|text| parse(text, dictionary).map_err(|reason| Failure::usage(format!("--attribute '{text}': {reason}"))))
+        .map(|text| {
+            parse(text, dictionary)
+                .map_err(|reason| Failure::usage(format!("--attribute '{text}': {reason}")))
+        })
         .collect()
 }
 
@@ -47,12 +50,18 @@ fn parse(text: &str, dictionary: &Dictionary) -> Result<Given, String> {
             ),
         ),
     };
-    let attribute = dictionary.resolve(name).ok_or_else(|| match dictionary.nearest_name(name) {
-        Some(near) => format!("unknown attribute '{name}'; did you mean '{near}'?"),
-        None => format!("unknown attribute '{name}'"),
-    })?;
+    let attribute =
+        dictionary
+            .resolve(name)
+            .ok_or_else(|| match dictionary.nearest_name(name) {
+                Some(near) => format!("unknown attribute '{name}'; did you mean '{near}'?"),
+                None => format!("unknown attribute '{name}'"),
+            })?;
     if !attribute.is_on_wire() {
-        return Err(format!("{} is a word of the server's own; it cannot be sent", attribute.name()));
+        return Err(format!(
+            "{} is a word of the server's own; it cannot be sent",
+            attribute.name()
+        ));
     }
     let value = value.trim();
     let value = value
@@ -80,7 +89,13 @@ impl Given {
         let hide = self.attribute.hide();
         if hide != Hide::No {
             let tag = self.attribute.flags().tagged.then(|| self.tag.unwrap_or(0));
-            question.put_hidden(self.attribute.vendor(), self.attribute.number(), tag, hide, &self.value);
+            question.put_hidden(
+                self.attribute.vendor(),
+                self.attribute.number(),
+                tag,
+                hide,
+                &self.value,
+            );
             return Ok(());
         }
         let mut octets = Vec::new();
@@ -125,8 +140,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_says_why() {
-        check("NAS-Port", Err("write 'Name = value', as in 'NAS-Port = 3'"));
-        check("User-Nmae = x", Err("unknown attribute 'User-Nmae'; did you mean 'User-Name'?"));
-        check("Tunnel-Type:99 = VLAN", Err("'99' is not a tag; tags go from 0 to 31"));
+        check(
+            "NAS-Port",
+            Err("write 'Name = value', as in 'NAS-Port = 3'"),
+        );
+        check(
+            "User-Nmae = x",
+            Err("unknown attribute 'User-Nmae'; did you mean 'User-Name'?"),
+        );
+        check(
+            "Tunnel-Type:99 = VLAN",
+            Err("'99' is not a tag; tags go from 0 to 31"),
+        );
     }
 }

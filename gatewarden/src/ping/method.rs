@@ -50,18 +50,30 @@ pub(super) fn code(method: Method) -> Code {
 }
 
 /// Puts user, proof or report into the question.
-pub(super) fn put(question: &mut Question, subject: &Subject<'_>, rng: &dyn Rng) -> Result<Expected, Failure> {
+pub(super) fn put(
+    question: &mut Question,
+    subject: &Subject<'_>,
+    rng: &dyn Rng,
+) -> Result<Expected, Failure> {
     match subject.method {
         Method::Status => Ok(Expected::Nothing),
         Method::Accounting => put_report(question, subject, rng).map(|()| Expected::Nothing),
         method => {
             let user = match subject.user {
                 Some(user) => user,
-                None => return Err(Failure::usage("who? say --user NAME (or --method status, which needs none)")),
+                None => {
+                    return Err(Failure::usage(
+                        "who? say --user NAME (or --method status, which needs none)",
+                    ));
+                }
             };
             let password = match subject.password {
                 Some(password) => password,
-                None => return Err(Failure::usage("no password: say --password TEXT, or --password-stdin and pipe it in")),
+                None => {
+                    return Err(Failure::usage(
+                        "no password: say --password TEXT, or --password-stdin and pipe it in",
+                    ));
+                }
             };
             if !(subject.has)("User-Name") {
                 question.put_text(attrs::USER_NAME, user);
@@ -107,7 +119,8 @@ fn put_proof(
                 .put_vendor(MICROSOFT, MS_CHAP_CHALLENGE, &challenge)
                 .put_vendor(MICROSOFT, MS_CHAP2_RESPONSE, &value);
             let hash = Zeroizing::new(proof::nt_hash(password));
-            let digest = mschap::challenge_hash(&peer, &challenge, mschap::without_domain(user.as_bytes()));
+            let digest =
+                mschap::challenge_hash(&peer, &challenge, mschap::without_domain(user.as_bytes()));
             return Ok(Expected::ServerProof {
                 text: mschap::authenticator_response(&hash, &response, &digest),
             });
@@ -125,7 +138,11 @@ fn put_proof(
     Ok(Expected::Nothing)
 }
 
-fn put_report(question: &mut Question, subject: &Subject<'_>, rng: &dyn Rng) -> Result<(), Failure> {
+fn put_report(
+    question: &mut Question,
+    subject: &Subject<'_>,
+    rng: &dyn Rng,
+) -> Result<(), Failure> {
     use attrs::acct_status_type as kind;
     let (value, is_about_session) = match subject.status {
         Status::Start => (kind::START, true),
@@ -156,10 +173,16 @@ fn put_report(question: &mut Question, subject: &Subject<'_>, rng: &dyn Rng) -> 
         question.put(attrs::ACCT_SESSION_TIME, 0);
     }
     if subject.status == Status::Stop && !has("Acct-Terminate-Cause") {
-        question.put(attrs::ACCT_TERMINATE_CAUSE, attrs::acct_terminate_cause::USER_REQUEST);
+        question.put(
+            attrs::ACCT_TERMINATE_CAUSE,
+            attrs::acct_terminate_cause::USER_REQUEST,
+        );
     }
     if !has("Event-Timestamp") {
-        question.put(attrs::EVENT_TIMESTAMP, u32::try_from(subject.now.unix_seconds()).unwrap_or(0));
+        question.put(
+            attrs::EVENT_TIMESTAMP,
+            u32::try_from(subject.now.unix_seconds()).unwrap_or(0),
+        );
     }
     Ok(())
 }

@@ -128,7 +128,9 @@ pub struct PingArgs {
 /// What was typed wrongly; or silence and an exit code, as the answer wants it.
 pub fn run(args: &PingArgs) -> Result<(), Failure> {
     if !(0.01..=60.0).contains(&args.timeout) {
-        return Err(Failure::usage("--timeout: write seconds between 0.01 and 60"));
+        return Err(Failure::usage(
+            "--timeout: write seconds between 0.01 and 60",
+        ));
     }
     let dictionary = dictionaries::load(args.dictionary.as_deref())?;
     let default_port = match args.method {
@@ -168,10 +170,16 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
             return Err(Failure::usage(sentence));
         }
     };
-    let packet = Packet::parse(&answer.octets).map_err(|e| Failure::failed(format!("the answer is no packet: {e}")))?;
-    let received = dissect(&answer.octets, &dictionary, Some(&secret), Some(question.authenticator()))
-        .map_err(|e| Failure::failed(format!("the answer is no packet: {e}")))?
-        .to_json();
+    let packet = Packet::parse(&answer.octets)
+        .map_err(|e| Failure::failed(format!("the answer is no packet: {e}")))?;
+    let received = dissect(
+        &answer.octets,
+        &dictionary,
+        Some(&secret),
+        Some(question.authenticator()),
+    )
+    .map_err(|e| Failure::failed(format!("the answer is no packet: {e}")))?
+    .to_json();
     let verdict = Verdict::of(packet, &expected, !args.no_message_authenticator);
     let millis = answer.took.as_secs_f64() * 1_000.0;
     if args.json {
@@ -190,7 +198,10 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
             1 => String::new(),
             tries => format!(" at try {tries}"),
         };
-        output.line(format!("Received after {millis:.2} ms{tries}: {}", packet_heading(&received)))?;
+        output.line(format!(
+            "Received after {millis:.2} ms{tries}: {}",
+            packet_heading(&received)
+        ))?;
         for line in packet_text::attribute_lines(&received, &dictionary) {
             output.line(line)?;
         }
@@ -208,7 +219,10 @@ pub fn run(args: &PingArgs) -> Result<(), Failure> {
 }
 
 fn packet_heading(packet: &Json) -> String {
-    packet.as_object().map(packet_text::heading).unwrap_or_default()
+    packet
+        .as_object()
+        .map(packet_text::heading)
+        .unwrap_or_default()
 }
 
 fn no_answer(error: &AskError, args: &PingArgs) -> String {
@@ -220,7 +234,9 @@ fn no_answer(error: &AskError, args: &PingArgs) -> String {
         AskError::System { .. } if args.method == Method::Accounting => {
             ". Is the server running, and is this its port for accounting?"
         }
-        AskError::System { .. } => ". Is the server running, and is this its port for authentication?",
+        AskError::System { .. } => {
+            ". Is the server running, and is this its port for authentication?"
+        }
     };
     format!("{error}{hint}")
 }
@@ -235,7 +251,12 @@ fn question(args: &PingArgs, dictionary: &Dictionary) -> Result<(Sealed, Expecte
     let given = attribute::parse_all(&args.attribute, dictionary)?;
     let has = |name: &str| given.iter().any(|attribute| attribute.name() == name);
     let code = method::code(args.method);
-    let mut question = Question::new(code, random[0], authenticator, Secret::new(args.secret.as_bytes()));
+    let mut question = Question::new(
+        code,
+        random[0],
+        authenticator,
+        Secret::new(args.secret.as_bytes()),
+    );
     let password = password(args)?;
     let expected = method::put(
         &mut question,

@@ -46,16 +46,30 @@ impl Verdict {
         }
         if let (Expected::ServerProof { text }, Code::ACCESS_ACCEPT) = (expected, answer.code()) {
             // One octet of identifier, then the text (RFC 2548 section 2.3.3).
-            let proof = answer.vendor(MICROSOFT, MS_CHAP2_SUCCESS).and_then(|value| value.get(1..));
+            let proof = answer
+                .vendor(MICROSOFT, MS_CHAP2_SUCCESS)
+                .and_then(|value| value.get(1..));
             match proof {
-                Some(proof) if bool::from(proof.get(..text.len()).unwrap_or_default().ct_eq(text.as_bytes())) => {
+                Some(proof)
+                    if bool::from(
+                        proof
+                            .get(..text.len())
+                            .unwrap_or_default()
+                            .ct_eq(text.as_bytes()),
+                    ) =>
+                {
                     verdict.verified.push("MS-CHAPv2 server proof");
                 }
                 found => {
                     verdict.is_believed = false;
                     verdict.doubts.push(match found {
-                        Some(_) => "the server's MS-CHAPv2 proof is wrong: it does not know the password".to_owned(),
-                        None => "the server gave no MS-CHAPv2 proof; a client would hang up".to_owned(),
+                        Some(_) => {
+                            "the server's MS-CHAPv2 proof is wrong: it does not know the password"
+                                .to_owned()
+                        }
+                        None => {
+                            "the server gave no MS-CHAPv2 proof; a client would hang up".to_owned()
+                        }
                     });
                 }
             }
@@ -109,7 +123,10 @@ mod tests {
         octets.extend_from_slice(attributes);
         let packet = Packet::parse(&octets).expect("packet");
         let verdict = Verdict::of(packet, &expected, true);
-        assert_eq!((verdict.word(), verdict.exit_code(), verdict.doubts.len()), (word, exit, doubts));
+        assert_eq!(
+            (verdict.word(), verdict.exit_code(), verdict.doubts.len()),
+            (word, exit, doubts)
+        );
     }
 
     fn signed(more: &[u8]) -> Vec<u8> {
@@ -120,7 +137,14 @@ mod tests {
     fn each_answer_has_its_exit_code() {
         check(2, &signed(&[]), Expected::Nothing, "accept", 0, 0);
         check(2, &[], Expected::Nothing, "accept", 0, 1);
-        check(2, &[&[18, 3, b'x'][..], &signed(&[])].concat(), Expected::Nothing, "accept", 0, 1);
+        check(
+            2,
+            &[&[18, 3, b'x'][..], &signed(&[])].concat(),
+            Expected::Nothing,
+            "accept",
+            0,
+            1,
+        );
         check(3, &signed(&[]), Expected::Nothing, "reject", 1, 0);
         check(11, &signed(&[]), Expected::Nothing, "challenge", 1, 0);
         check(5, &[], Expected::Nothing, "stored", 0, 0);
@@ -130,7 +154,17 @@ mod tests {
     #[test]
     fn a_server_that_does_not_know_the_password_is_not_believed() {
         let proof = |text: &str| {
-            let mut value = vec![26, text.len() as u8 + 9, 0, 0, 1, 55, 26, text.len() as u8 + 3, 1];
+            let mut value = vec![
+                26,
+                text.len() as u8 + 9,
+                0,
+                0,
+                1,
+                55,
+                26,
+                text.len() as u8 + 3,
+                1,
+            ];
             value.extend_from_slice(text.as_bytes());
             signed(&value)
         };

@@ -101,7 +101,10 @@ async fn find_open(house: &House, scope: Scope, subject: &str) -> Result<Vec<Ses
     let was_found = !by_id.is_empty();
     let mut found: Vec<Session> = by_id.into_iter().filter(Session::is_open).collect();
     if found.is_empty() {
-        let mac = subject.parse::<proof::Mac>().ok().map(|mac| mac.to_string());
+        let mac = subject
+            .parse::<proof::Mac>()
+            .ok()
+            .map(|mac| mac.to_string());
         let mut after = None;
         // Pages go on by id, so this ends.
         while found.len() < MAX_KILLED {
@@ -117,7 +120,9 @@ async fn find_open(house: &House, scope: Scope, subject: &str) -> Result<Vec<Ses
     }
     match (found.is_empty(), was_found) {
         (false, _) => Ok(found),
-        (true, true) => Err(Failure::usage(format!("session '{subject}' has ended already"))),
+        (true, true) => Err(Failure::usage(format!(
+            "session '{subject}' has ended already"
+        ))),
         (true, false) => Err(Failure::usage(format!(
             "there is no open session of '{subject}'; 'gatewarden session list' shows those there are"
         ))),
@@ -140,7 +145,11 @@ fn forgotten(session: Session) -> Result_ {
     }
 }
 
-async fn disconnect(house: &House, session: Session, address: Option<&str>) -> Result<Result_, Failure> {
+async fn disconnect(
+    house: &House,
+    session: Session,
+    address: Option<&str>,
+) -> Result<Result_, Failure> {
     let who = name(&session);
     let failed = |session, nas, word, sentence| Result_ {
         session,
@@ -151,7 +160,9 @@ async fn disconnect(house: &House, session: Session, address: Option<&str>) -> R
         is_ended: false,
     };
     let Some((nas, secrets)) = crate::nas::with_secrets(house, session.nas_id).await? else {
-        let sentence = format!("{who}: its NAS was removed, so nobody can be asked; --forget notes the session as ended");
+        let sentence = format!(
+            "{who}: its NAS was removed, so nobody can be asked; --forget notes the session as ended"
+        );
         return Ok(failed(session, None, "no_nas", sentence));
     };
     let to = match address {
@@ -159,7 +170,10 @@ async fn disconnect(house: &House, session: Session, address: Option<&str>) -> R
         None => match coa_address(&nas, &session) {
             Some(to) => to,
             None => {
-                let sentence = format!("{who}: the address of NAS '{}' is not known; say it with --address", clean(&nas.name));
+                let sentence = format!(
+                    "{who}: the address of NAS '{}' is not known; say it with --address",
+                    clean(&nas.name)
+                );
                 return Ok(failed(session, None, "no_address", sentence));
             }
         },
@@ -178,7 +192,10 @@ async fn disconnect(house: &House, session: Session, address: Option<&str>) -> R
             Err(e) => silence = e.to_string(),
         }
     }
-    let sentence = format!("{who}: {silence}; does NAS '{}' listen for Disconnect on this port?", clean(&nas.name));
+    let sentence = format!(
+        "{who}: {silence}; does NAS '{}' listen for Disconnect on this port?",
+        clean(&nas.name)
+    );
     Ok(failed(session, Some(to), "no_answer", sentence))
 }
 
@@ -190,12 +207,17 @@ fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> 
             .and_then(|attribute| attribute.values().name(u64::from(number)))
             .map_or_else(|| number.to_string(), str::to_owned)
     });
-    let told = cause.as_ref().map(|cause| format!(", Error-Cause = {cause}")).unwrap_or_default();
+    let told = cause
+        .as_ref()
+        .map(|cause| format!(", Error-Cause = {cause}"))
+        .unwrap_or_default();
     let is_ack = packet.code() == Code::DISCONNECT_ACK;
     let is_unknown = number == Some(SESSION_CONTEXT_NOT_FOUND);
     let sentence = match (is_ack, is_unknown) {
         (true, _) => format!("{who}: ACK from {to}{told}: the session is ended"),
-        (false, true) => format!("{who}: NAK from {to}{told}: the NAS has no such session; it is noted as ended"),
+        (false, true) => {
+            format!("{who}: NAK from {to}{told}: the NAS has no such session; it is noted as ended")
+        }
         (false, false) => format!("{who}: NAK from {to}{told}: the session goes on"),
     };
     Result_ {
@@ -246,13 +268,17 @@ fn question(house: &House, session: &Session, secret: Secret) -> Result<Sealed, 
     }
     let now = u32::try_from(kernel.now().unix_seconds()).unwrap_or(u32::MAX);
     question.put(attrs::EVENT_TIMESTAMP, now);
-    question
-        .seal(true)
-        .map_err(|e| Failure::failed(format!("{}: the request cannot be made: {e}", name(session))))
+    question.seal(true).map_err(|e| {
+        Failure::failed(format!(
+            "{}: the request cannot be made: {e}",
+            name(session)
+        ))
+    })
 }
 
 async fn close(house: &House, session: &Session) -> Result<(), Failure> {
-    let owner = organisation::by_id(&house.kernel.db, OrganisationId(session.organisation_id)).await?;
+    let owner =
+        organisation::by_id(&house.kernel.db, OrganisationId(session.organisation_id)).await?;
     let zone = owner.map(|owner| owner.zone()).unwrap_or_default();
     usage::mark_closed(&house.kernel, session.id, CAUSE, |_| zone).await?;
     Ok(())

@@ -7,12 +7,16 @@ use crate::house::House;
 use crate::output::{Facts, Output, Table, duration, moment, octets};
 use clap::{Args, Subcommand};
 use kernel::{OrganisationId, Time};
-use usage::{ListFilter, SessionView};
 use usage::session::Session;
+use usage::{ListFilter, SessionView};
 
 /// Options of `session`.
 #[derive(Args)]
-#[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    disable_help_subcommand = true
+)]
 pub struct SessionArgs {
     #[command(subcommand)]
     command: SessionCommand,
@@ -84,7 +88,9 @@ async fn list(args: &ListArgs, house: &House) -> Result<(), Failure> {
     let scope = house.scope(args.org.as_deref()).await?;
     let started_from = match &args.since {
         None => None,
-        Some(text) => Some(Time::parse(text).map_err(|reason| Failure::usage(format!("--since: {reason}")))?),
+        Some(text) => {
+            Some(Time::parse(text).map_err(|reason| Failure::usage(format!("--since: {reason}")))?)
+        }
     };
     let mut filter = ListFilter {
         is_open: match (args.all, args.closed) {
@@ -119,7 +125,8 @@ async fn list(args: &ListArgs, house: &House) -> Result<(), Failure> {
         let page = usage::list::list(db, scope, &filter).await?;
         if !page.sessions.is_empty() {
             let mut table = Table::new(&[
-                "USER", "ORG", "DEVICE", "ADDRESS", "NAS", "STARTED", ">LASTS", ">UP", ">DOWN", "STATE",
+                "USER", "ORG", "DEVICE", "ADDRESS", "NAS", "STARTED", ">LASTS", ">UP", ">DOWN",
+                "STATE",
             ]);
             for session in &page.sessions {
                 let slug = slugs.get(&OrganisationId(session.organisation_id));
@@ -133,7 +140,14 @@ async fn list(args: &ListArgs, house: &House) -> Result<(), Failure> {
         }
     }
     if is_first {
-        eprintln!("{}", if args.all || args.closed { "no session" } else { "nobody is online" });
+        eprintln!(
+            "{}",
+            if args.all || args.closed {
+                "no session"
+            } else {
+                "nobody is online"
+            }
+        );
     }
     output.flush()
 }
@@ -144,14 +158,22 @@ fn row(table: &mut Table, now: Time, session: &Session, slug: &str) {
     // An open session goes on between reports.
     let lasts = match session.stopped {
         Some(_) => session.session_seconds,
-        None => session.session_seconds.max(now.seconds_since(session.started)),
+        None => session
+            .session_seconds
+            .max(now.seconds_since(session.started)),
     };
     table.row([
         dash(&details.username),
         slug.to_owned(),
         dash(&details.calling_station_id),
-        details.framed_ip_address.clone().unwrap_or_else(|| dash(&details.framed_ipv6_address)),
-        details.nas_identifier.clone().unwrap_or_else(|| session.nas_ip_address.clone()),
+        details
+            .framed_ip_address
+            .clone()
+            .unwrap_or_else(|| dash(&details.framed_ipv6_address)),
+        details
+            .nas_identifier
+            .clone()
+            .unwrap_or_else(|| session.nas_ip_address.clone()),
         moment(Some(session.started)),
         duration(lasts),
         octets(session.input_octets),
@@ -172,7 +194,10 @@ async fn show(text: &str, as_json: bool, house: &House) -> Result<(), Failure> {
         )));
     };
     if found.len() > 1 {
-        eprintln!("note: {} sessions have this id; this is the newest", found.len());
+        eprintln!(
+            "note: {} sessions have this id; this is the newest",
+            found.len()
+        );
     }
     let view = SessionView::from(session);
     let mut output = Output::default();
@@ -183,18 +208,32 @@ async fn show(text: &str, as_json: bool, house: &House) -> Result<(), Failure> {
     let slugs = house.slugs().await?;
     let mut facts = Facts::default();
     facts.put_some("user", view.username.as_deref());
-    facts.put_some("organisation", slugs.get(&OrganisationId(view.organization)).map(String::as_str));
+    facts.put_some(
+        "organisation",
+        slugs
+            .get(&OrganisationId(view.organization))
+            .map(String::as_str),
+    );
     facts.put_some("group", view.groupname.as_deref());
     facts.put("state", if view.is_open { "open" } else { "ended" });
     facts.put("started", moment(Some(view.start_time)));
-    facts.put_some("ended", view.stop_time.map(|at| moment(Some(at))).as_deref());
+    facts.put_some(
+        "ended",
+        view.stop_time.map(|at| moment(Some(at))).as_deref(),
+    );
     facts.put_some("because", view.terminate_cause.as_deref());
     facts.put("last report", moment(Some(view.update_time)));
     facts.put("lasted", duration(view.session_time));
     facts.put("up", octets(view.input_octets));
     facts.put("down", octets(view.output_octets));
     if view.inferred_wraps > 0 {
-        facts.put("note", format!("32-bit counters wrapped {} times, as far as can be told", view.inferred_wraps));
+        facts.put(
+            "note",
+            format!(
+                "32-bit counters wrapped {} times, as far as can be told",
+                view.inferred_wraps
+            ),
+        );
     }
     facts.put_some("device", view.calling_station_id.as_deref());
     facts.put_some("address", view.framed_ip_address.as_deref());

@@ -31,9 +31,17 @@ pub(super) async fn add(args: &AddArgs, house: &House) -> Result<(), Failure> {
     new.last_name = args.last_name.clone();
     new.phone_number = args.phone_number.clone();
     new.mac = args.mac.clone();
-    new.expires = args.expires.as_deref().map(|text| expiry(&owner, text)).transpose()?;
+    new.expires = args
+        .expires
+        .as_deref()
+        .map(|text| expiry(&owner, text))
+        .transpose()?;
     new.verified = !args.unverified;
-    new.method = if args.unverified { String::new() } else { BY_OPERATOR.to_owned() };
+    new.method = if args.unverified {
+        String::new()
+    } else {
+        BY_OPERATOR.to_owned()
+    };
     let has_proof = new.password.is_some() || new.mac.is_some();
     let group = match &args.group {
         Some(name) => Some(group::by_name(&kernel.db, &owner, name).await?),
@@ -55,12 +63,21 @@ pub(super) async fn add(args: &AddArgs, house: &House) -> Result<(), Failure> {
         eprintln!("warning: {warning}");
     }
     if !has_proof {
-        eprintln!("warning: the user has neither a password nor a MAC address, and cannot come in yet");
+        eprintln!(
+            "warning: the user has neither a password nor a MAC address, and cannot come in yet"
+        );
     }
-    say(format!("user '{}' added to '{}'", args.username, owner.slug))
+    say(format!(
+        "user '{}' added to '{}'",
+        args.username, owner.slug
+    ))
 }
 
-async fn store(house: &House, owner: &Organisation, given: Option<StoreWord>) -> Result<Store, Failure> {
+async fn store(
+    house: &House,
+    owner: &Organisation,
+    given: Option<StoreWord>,
+) -> Result<Store, Failure> {
     Ok(match given {
         Some(word) => word.into(),
         None => setting::password_store(&house.kernel.db, Some(owner.id)).await?,
@@ -75,7 +92,9 @@ pub(super) async fn passwd(
 ) -> Result<(), Failure> {
     let found = person(house, who).await?;
     let Some(text) = password.read()? else {
-        return Err(Failure::usage("no password: say --password TEXT, or --password-stdin and pipe it in"));
+        return Err(Failure::usage(
+            "no password: say --password TEXT, or --password-stdin and pipe it in",
+        ));
     };
     // Without a word about it the password stays in the form that is kept now.
     let kept = match found.password {
@@ -123,7 +142,8 @@ pub(super) async fn unlock(who: &Who, house: &House) -> Result<(), Failure> {
         Ok(found) => {
             for found in found {
                 for place in found.memberships {
-                    let name = format!("user '{}' in '{}'", found.username, place.organisation_slug);
+                    let name =
+                        format!("user '{}' in '{}'", found.username, place.organisation_slug);
                     keys.push((Key::User(place.membership.id.0), name));
                 }
             }
@@ -143,8 +163,14 @@ pub(super) async fn unlock(who: &Who, house: &House) -> Result<(), Failure> {
 
 pub(super) async fn set(args: &SetArgs, house: &House) -> Result<(), Failure> {
     let kernel = &house.kernel;
-    if args.rules.is_empty() && args.remove.is_empty() && args.expires.is_none() && args.group.is_empty() {
-        return Err(Failure::usage("nothing to change; see 'gatewarden user set --help' for what there is"));
+    if args.rules.is_empty()
+        && args.remove.is_empty()
+        && args.expires.is_none()
+        && args.group.is_empty()
+    {
+        return Err(Failure::usage(
+            "nothing to change; see 'gatewarden user set --help' for what there is",
+        ));
     }
     let (found, place) = member(house, &args.who).await?;
     let id = place.membership.id;
@@ -172,7 +198,11 @@ pub(super) async fn set(args: &SetArgs, house: &House) -> Result<(), Failure> {
             });
         }
         admit::set_groups(kernel, &owner, id, &places).await?;
-        output.line(format!("user '{}' is in these groups now: {}", found.username, args.group.join(", ")))?;
+        output.line(format!(
+            "user '{}' is in these groups now: {}",
+            found.username,
+            args.group.join(", ")
+        ))?;
     }
     let side = match (args.check, args.reply) {
         (true, _) => Some(Side::Check),
@@ -185,10 +215,14 @@ pub(super) async fn set(args: &SetArgs, house: &House) -> Result<(), Failure> {
     }
     if !args.rules.is_empty() {
         let text = args.rules.join("\n");
-        changed = Some(admit::set_rules(kernel, Dictionary::builtin(), owner.id, id, &text, side).await?);
+        changed =
+            Some(admit::set_rules(kernel, Dictionary::builtin(), owner.id, id, &text, side).await?);
     }
     if let Some(rows) = changed {
-        output.line(format!("user '{}' has these rules of her own now:", found.username))?;
+        output.line(format!(
+            "user '{}' has these rules of her own now:",
+            found.username
+        ))?;
         for line in crate::group::rule_lines(&rows) {
             output.line(format!("  {line}"))?;
         }
@@ -215,19 +249,26 @@ pub(super) async fn join(user: &str, org: &str, house: &House) -> Result<(), Fai
         };
         admit::set_groups(kernel, &owner, made.id, &[place]).await?;
     }
-    say(format!("user '{}' is a member of '{}' now", found.username, owner.slug))
+    say(format!(
+        "user '{}' is a member of '{}' now",
+        found.username, owner.slug
+    ))
 }
 
 pub(super) async fn remove(who: &Who, house: &House) -> Result<(), Failure> {
     let kernel = &house.kernel;
     if who.org.is_some() {
         let (found, place) = member(house, who).await?;
-        let everywhere = identity::find::show(&kernel.db, Scope::Everything, found.person.id).await?;
+        let everywhere =
+            identity::find::show(&kernel.db, Scope::Everything, found.person.id).await?;
         if everywhere.is_some_and(|found| found.memberships.len() > 1) {
             let mut tx = kernel.db.begin().await?;
             membership::leave(&mut tx, kernel, place.membership.id).await?;
             tx.commit().await?;
-            return say(format!("user '{}' is no longer in '{}'", found.username, place.organisation_slug));
+            return say(format!(
+                "user '{}' is no longer in '{}'",
+                found.username, place.organisation_slug
+            ));
         }
     }
     let found = person(house, who).await?;
@@ -240,7 +281,8 @@ pub(super) async fn remove(who: &Who, house: &House) -> Result<(), Failure> {
 /// A moment, or the end of a day where the organisation is.
 pub(super) fn expiry(owner: &Organisation, text: &str) -> Result<Time, Failure> {
     let text = text.trim();
-    let moment = Time::parse(text).map_err(|reason| Failure::usage(format!("--expires: {reason}")))?;
+    let moment =
+        Time::parse(text).map_err(|reason| Failure::usage(format!("--expires: {reason}")))?;
     if text.contains(['T', ':', ' ']) {
         return Ok(moment);
     }
@@ -287,7 +329,11 @@ mod tests {
                 created: Time::from_unix_seconds(0),
                 modified: Time::from_unix_seconds(0),
             };
-            assert_eq!(expiry(&owner, text).map(|at| at.to_rfc3339()), Ok(expect.to_owned()), "{zone}");
+            assert_eq!(
+                expiry(&owner, text).map(|at| at.to_rfc3339()),
+                Ok(expect.to_owned()),
+                "{zone}"
+            );
         };
         check("UTC", "2027-01-31", "2027-02-01T00:00:00Z");
         check("Europe/Rome", "2027-01-31", "2027-01-31T23:00:00Z");
@@ -295,6 +341,10 @@ mod tests {
         check("Pacific/Kiritimati", "2027-01-31", "2027-01-31T10:00:00Z");
         check("Pacific/Pago_Pago", "2027-01-31", "2027-02-01T11:00:00Z");
         check("Asia/Kathmandu", "2027-01-31", "2027-01-31T18:15:00Z");
-        check("Europe/Rome", "2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z");
+        check(
+            "Europe/Rome",
+            "2027-01-31T12:00:00Z",
+            "2027-01-31T12:00:00Z",
+        );
     }
 }

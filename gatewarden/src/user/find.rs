@@ -10,7 +10,11 @@ use kernel::Scope;
 const MAX_PAGES: usize = 5;
 
 /// Everybody a text can mean.
-pub(super) async fn everybody(house: &House, scope: Scope, text: &str) -> Result<Vec<Found>, Failure> {
+pub(super) async fn everybody(
+    house: &House,
+    scope: Scope,
+    text: &str,
+) -> Result<Vec<Found>, Failure> {
     let found = find::find(&house.kernel.db, scope, text.trim()).await?;
     match found.is_empty() {
         true => Err(unknown(house, scope, text).await?),
@@ -47,7 +51,9 @@ pub async fn member(house: &House, who: &Who) -> Result<(Found, FoundMembership)
     let mut memberships = found.memberships.clone();
     match (&who.org, memberships.len()) {
         (Some(slug), _) => {
-            let place = memberships.into_iter().find(|place| place.organisation_slug == *slug);
+            let place = memberships
+                .into_iter()
+                .find(|place| place.organisation_slug == *slug);
             place
                 .map(|place| (found, place))
                 .ok_or_else(|| Failure::usage(format!("'{}' is no member of '{slug}'", who.user)))
@@ -66,7 +72,10 @@ pub async fn member(house: &House, who: &Who) -> Result<(Found, FoundMembership)
 }
 
 fn slugs(memberships: &[FoundMembership]) -> String {
-    let slugs: Vec<&str> = memberships.iter().map(|place| place.organisation_slug.as_str()).collect();
+    let slugs: Vec<&str> = memberships
+        .iter()
+        .map(|place| place.organisation_slug.as_str())
+        .collect();
     slugs.join(", ")
 }
 
@@ -79,8 +88,10 @@ async fn unknown(house: &House, scope: Scope, text: &str) -> Result<Failure, Fai
         after = Some(last.membership);
         names.extend(page.into_iter().map(|line| line.username));
     }
-    Ok(Failure::usage(match kernel::config::nearest(text, names.iter().map(String::as_str)) {
-        Some(near) => format!("there is no user '{text}'; did you mean '{near}'?"),
-        None => format!("there is no user '{text}'"),
-    }))
+    Ok(Failure::usage(
+        match kernel::config::nearest(text, names.iter().map(String::as_str)) {
+            Some(near) => format!("there is no user '{text}'; did you mean '{near}'?"),
+            None => format!("there is no user '{text}'"),
+        },
+    ))
 }

@@ -17,7 +17,7 @@ use kernel::id::Uuid;
 use radius_wire::dictionary::Dictionary;
 use serde_json::json;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Problems shown on a screen; --json shows all.
 const MAX_SHOWN: usize = 50;
@@ -82,7 +82,9 @@ pub(super) async fn run(args: &ImportArgs, house: &House) -> Result<(), Failure>
         return take_back(args, which, house).await;
     }
     let Some(file) = &args.file else {
-        return Err(Failure::usage("which file? say its name, or '-' for standard input"));
+        return Err(Failure::usage(
+            "which file? say its name, or '-' for standard input",
+        ));
     };
     let kernel = &house.kernel;
     let source = source(file)?;
@@ -94,7 +96,15 @@ pub(super) async fn run(args: &ImportArgs, house: &House) -> Result<(), Failure>
     let outcome = match (&checked.unfinished, args.resume) {
         (Some(unfinished), true) => {
             let skip_bad = args.skip_bad.then_some(true);
-            import::resume(kernel, dictionary, &source, unfinished.id, skip_bad, progress).await
+            import::resume(
+                kernel,
+                dictionary,
+                &source,
+                unfinished.id,
+                skip_bad,
+                progress,
+            )
+            .await
         }
         (None, true) => {
             return Err(Failure::usage(format!(
@@ -119,7 +129,9 @@ pub(super) async fn run(args: &ImportArgs, house: &House) -> Result<(), Failure>
     bar.clear();
     let outcome = outcome.map_err(|e| match e {
         kernel::Error::Invalid(_) | kernel::Error::NotFound(_) => e.into(),
-        e => Failure::failed(format!("{e}; what is in stays: go on with --resume, or remove it with --take-back")),
+        e => Failure::failed(format!(
+            "{e}; what is in stays: go on with --resume, or remove it with --take-back"
+        )),
     })?;
     report(args, &outcome)?;
     if !outcome.generated_passwords.is_empty() {
@@ -129,9 +141,9 @@ pub(super) async fn run(args: &ImportArgs, house: &House) -> Result<(), Failure>
     Ok(())
 }
 
-fn source(file: &PathBuf) -> Result<Source, Failure> {
+fn source(file: &Path) -> Result<Source, Failure> {
     if file.as_os_str() != "-" {
-        return Ok(Source::File(file.clone()));
+        return Ok(Source::File(file.to_owned()));
     }
     let mut octets = Vec::new();
     std::io::stdin()
@@ -163,7 +175,11 @@ async fn options(args: &ImportArgs, house: &House) -> Result<ImportOptions, Fail
 }
 
 /// The file's faults, or that it has none.
-fn report_check(args: &ImportArgs, checked: &import::Checked, refused: bool) -> Result<(), Failure> {
+fn report_check(
+    args: &ImportArgs,
+    checked: &import::Checked,
+    refused: bool,
+) -> Result<(), Failure> {
     let mut output = Output::default();
     if args.json {
         output.json(&json!({
@@ -244,7 +260,12 @@ fn report(args: &ImportArgs, outcome: &Outcome) -> Result<(), Failure> {
             parts.push(format!("{count} {what}"));
         }
     }
-    output.line(format!("{} (batch '{}', {})", parts.join(", "), clean(&outcome.batch.name), outcome.batch.id))?;
+    output.line(format!(
+        "{} (batch '{}', {})",
+        parts.join(", "),
+        clean(&outcome.batch.name),
+        outcome.batch.id
+    ))?;
     if !outcome.generated_passwords.is_empty() {
         output.line("\nThese passwords were made up, and are shown this once:\n")?;
         let mut table = Table::new(&["USER", "PASSWORD"]);
@@ -262,10 +283,14 @@ async fn take_back(args: &ImportArgs, which: &str, house: &House) -> Result<(), 
     let gone = import::take_back(&house.kernel, batch.id).await?;
     let mut output = Output::default();
     match args.json {
-        true => output.json(&json!({ "result": "taken_back", "batch": batch.id.0, "taken_back": gone }))?,
+        true => output
+            .json(&json!({ "result": "taken_back", "batch": batch.id.0, "taken_back": gone }))?,
         false => output.line(format!(
             "batch '{}' taken back: {} users deleted, {} memberships ended, {} left as they were",
-            clean(&batch.name), gone.people, gone.memberships, gone.kept
+            clean(&batch.name),
+            gone.people,
+            gone.memberships,
+            gone.kept
         ))?,
     }
     output.flush()
@@ -273,10 +298,10 @@ async fn take_back(args: &ImportArgs, which: &str, house: &House) -> Result<(), 
 
 async fn find(house: &House, scope: Scope, which: &str) -> Result<Batch, Failure> {
     let db = &house.kernel.db;
-    if let Ok(id) = which.parse::<Uuid>() {
-        if let Some(batch) = batch::by_id(db, scope, BatchId(id)).await? {
-            return Ok(batch);
-        }
+    if let Ok(id) = which.parse::<Uuid>()
+        && let Some(batch) = batch::by_id(db, scope, BatchId(id)).await?
+    {
+        return Ok(batch);
     }
     let owners: Vec<Organisation> = identity::organisation::list(db, scope).await?;
     let mut found = Vec::new();
@@ -288,7 +313,9 @@ async fn find(house: &House, scope: Scope, which: &str) -> Result<Batch, Failure
         0 => Err(Failure::usage(format!(
             "there is no batch '{which}'; 'gatewarden user import --batches' shows those there are"
         ))),
-        _ => Err(Failure::usage(format!("several organisations have a batch '{which}'; say which with --org"))),
+        _ => Err(Failure::usage(format!(
+            "several organisations have a batch '{which}'; say which with --org"
+        ))),
     }
 }
 
@@ -300,7 +327,16 @@ async fn batches(args: &ImportArgs, house: &House) -> Result<(), Failure> {
         return output.json_list(&batches);
     }
     let slugs = house.slugs().await?;
-    let mut table = Table::new(&["BATCH", "ORG", "STATUS", ">ROWS", ">OF", ">LEFT OUT", "BEGUN", "ID"]);
+    let mut table = Table::new(&[
+        "BATCH",
+        "ORG",
+        "STATUS",
+        ">ROWS",
+        ">OF",
+        ">LEFT OUT",
+        "BEGUN",
+        "ID",
+    ]);
     for batch in &batches {
         table.row([
             batch.name.clone(),

@@ -5,7 +5,6 @@ mod find;
 pub mod import;
 mod show;
 
-
 use crate::failure::Failure;
 use crate::house::House;
 use crate::password::PasswordArgs;
@@ -14,7 +13,11 @@ use identity::Store;
 
 /// Options of `user`.
 #[derive(Args)]
-#[command(subcommand_value_name = "COMMAND", subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(
+    subcommand_value_name = "COMMAND",
+    subcommand_help_heading = "Commands",
+    disable_help_subcommand = true
+)]
 pub struct UserArgs {
     #[command(subcommand)]
     command: UserCommand,
@@ -177,7 +180,11 @@ impl From<StoreWord> for Store {
 pub async fn run(args: &UserArgs, house: &House) -> Result<(), Failure> {
     match &args.command {
         UserCommand::Add(args) => change::add(args, house).await,
-        UserCommand::Passwd { who, password, store } => change::passwd(who, password, *store, house).await,
+        UserCommand::Passwd {
+            who,
+            password,
+            store,
+        } => change::passwd(who, password, *store, house).await,
         UserCommand::Set(args) => change::set(args, house).await,
         UserCommand::Disable(who) => change::set_enabled(who, false, house).await,
         UserCommand::Enable(who) => change::set_enabled(who, true, house).await,

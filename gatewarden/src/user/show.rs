@@ -7,7 +7,7 @@ use crate::house::House;
 use crate::output::{Facts, Output, Table, moment, yes_no};
 use access::limiter::KeyKind;
 use access::{admit, group, lock};
-use identity::{Found, Form, MembershipId, list};
+use identity::{Form, Found, MembershipId, list};
 use kernel::{Scope, Time};
 use serde_json::{Value as Json, json};
 
@@ -44,7 +44,9 @@ pub(super) async fn list(org: Option<&str>, as_json: bool, house: &House) -> Res
             return output.flush();
         };
         after = Some(last.membership);
-        let mut table = Table::new(&["USER", "ORG", "STATE", "PASSWORD", "NAME", "E-MAIL", "EXPIRES"]);
+        let mut table = Table::new(&[
+            "USER", "ORG", "STATE", "PASSWORD", "NAME", "E-MAIL", "EXPIRES",
+        ]);
         for line in &page {
             table.row([
                 line.username.as_str(),
@@ -110,7 +112,11 @@ pub(super) async fn one(who: &Who, as_json: bool, house: &House) -> Result<(), F
     }
     let mut facts = Facts::default();
     facts.put("username", &found.username);
-    for identifier in found.identifiers.iter().filter(|i| i.value != found.username) {
+    for identifier in found
+        .identifiers
+        .iter()
+        .filter(|i| i.value != found.username)
+    {
         facts.put(identifier.kind.title(), &identifier.value);
     }
     let name = format!("{} {}", found.person.first_name, found.person.last_name);
@@ -118,7 +124,11 @@ pub(super) async fn one(who: &Who, as_json: bool, house: &House) -> Result<(), F
     facts.put("password", form(found.password));
     facts.put_some(
         "password set",
-        found.person.password_updated.map(|at| moment(Some(at))).as_deref(),
+        found
+            .person
+            .password_updated
+            .map(|at| moment(Some(at)))
+            .as_deref(),
     );
     if !found.person.is_active {
         facts.put("shut out", "everywhere");
@@ -131,16 +141,32 @@ pub(super) async fn one(who: &Who, as_json: bool, house: &House) -> Result<(), F
         let beside = beside(house, member.id, &locks).await?;
         output.line("")?;
         let mut facts = Facts::default();
-        facts.put("organisation", format!("{} ({})", place.organisation_slug, place.organisation_name));
+        facts.put(
+            "organisation",
+            format!("{} ({})", place.organisation_slug, place.organisation_name),
+        );
         facts.put("state", state(now, member.is_enabled, member.expires));
         facts.put("verified", yes_no(member.is_verified));
-        facts.put_some("expires", member.expires.map(|at| moment(Some(at))).as_deref());
-        facts.put("groups", if beside.groups.is_empty() { "-".to_owned() } else { beside.groups.join(", ") });
+        facts.put_some(
+            "expires",
+            member.expires.map(|at| moment(Some(at))).as_deref(),
+        );
+        facts.put(
+            "groups",
+            if beside.groups.is_empty() {
+                "-".to_owned()
+            } else {
+                beside.groups.join(", ")
+            },
+        );
         for rule in crate::group::rule_lines(&beside.rows) {
             facts.put("own rule", rule);
         }
         if let Some(until) = beside.locked_until {
-            facts.put("locked", format!("until {until}; 'gatewarden user unlock' lifts it"));
+            facts.put(
+                "locked",
+                format!("until {until}; 'gatewarden user unlock' lifts it"),
+            );
         }
         output.facts(&facts)?;
     }

@@ -47,12 +47,14 @@ pub struct Register {
 }
 
 /// Whose an accounting report is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportOwner {
     /// The organisation.
     pub organisation: OrganisationId,
     /// The member, where the name is known.
     pub membership: Option<MembershipId>,
+    /// The name of his first group.
+    pub group: Option<String>,
 }
 
 impl Register {
@@ -134,25 +136,34 @@ impl Register {
         let realm = name.rsplit_once('@').map(|(_, realm)| realm.to_lowercase());
         let routed = route(&nas.nas, realm.as_deref(), ssid_of(packet), packet);
         let policy = self.policy.load();
-        let membership = policy
+        let subject = policy
             .organisations
             .get(&routed.organisation)
-            .and_then(|organisation| {
+            .map_or(Subject::Nobody, |organisation| {
                 let stripped = name.rsplit_once('@').map(|(user, _)| user);
                 let stripped = stripped.filter(|_| routed.by_realm);
                 let mac = packet
                     .get(attrs::CALLING_STATION_ID)
                     .and_then(|octets| Mac::parse(octets).ok());
                 let is_device = mac.is_some() && Mac::parse(name.as_bytes()).ok() == mac;
-                match self.by_name(organisation, name, stripped) {
-                    Subject::Nobody if is_device => self.by_mac(organisation, mac?),
-                    subject => subject,
+                match (self.by_name(organisation, name, stripped), mac) {
+                    (Subject::Nobody, Some(mac)) if is_device => self.by_mac(organisation, mac),
+                    (subject, _) => subject,
                 }
-                .membership()
             });
+        let group = match &subject {
+            Subject::Member(person, index) => person
+                .memberships
+                .get(*index)
+                .and_then(|member| member.groups.first())
+                .and_then(|id| policy.groups.get(id))
+                .map(|group| group.name.clone()),
+            _ => None,
+        };
         ReportOwner {
             organisation: routed.organisation,
-            membership,
+            membership: subject.membership(),
+            group,
         }
     }
 

@@ -165,6 +165,8 @@ pub struct Report {
     pub organisation: OrganisationId,
     /// Whose usage it is, where the person is known.
     pub membership: Option<Uuid>,
+    /// The member's first group, by name.
+    pub group: Option<String>,
     /// Where it came from.
     pub source: IpAddr,
     /// What happened.
@@ -248,6 +250,7 @@ impl Report {
             nas: entry.nas,
             organisation: entry.organisation,
             membership: entry.membership,
+            group: entry.group.clone(),
             source: entry.source,
             status,
             session_id,

@@ -177,6 +177,7 @@ impl Session {
         if is_newest {
             self.nas_ip_address = report.nas_ip_address();
         }
+        fill(&mut self.group_name, &report.group, is_newest);
         self.details.merge(&report.details, is_newest);
         if report.status.ends() {
             fill(
