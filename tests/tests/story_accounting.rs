@@ -1,14 +1,17 @@
 //! Accounting: what a NAS was told is kept, whatever happens then.
 
 use gatewarden_tests::house::House;
-use gatewarden_tests::nas::{Nas, SECRET};
-use gatewarden_tests::on_both_engines;
+use gatewarden_tests::nas::{Nas, PATIENCE, SECRET};
+use gatewarden_tests::{on_both_engines, wait};
 use radius_wire::attrs::acct_status_type::{
     ACCOUNTING_OFF, ACCOUNTING_ON, INTERIM_UPDATE, START, STOP,
 };
 use radius_wire::{Code, Question, attrs};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 fn text<'a>(session: &'a Json, field: &str) -> &'a str {
     session[field].as_str().unwrap_or_default()
@@ -45,6 +48,10 @@ fn dated(nas: &Nas, status: u32, session: &str, at: u32, counters: (u32, u32, u3
     let now = u32::try_from(now).expect("before 2106");
     question.put(attrs::EVENT_TIMESTAMP, now - 120 + at);
     question
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tell(nas: &Nas, question: Question) {
@@ -106,6 +113,54 @@ on_both_engines! {
         let _server = house.start();
         let sessions = house.sessions_once("it stays closed", |all| all.iter().any(|s| !is_open(s)));
         assert_eq!(sessions.len(), ids.len());
+    }
+
+    /// Several NASes report as fast as they are answered, and the process is killed in the middle of it. What they were
+    /// told is kept is kept, once; what they were not told may be kept or not.
+    fn killing_it_under_load_loses_nothing_that_was_acknowledged(house: House) {
+        house.add_nas();
+        let server = house.start();
+        let acknowledged = Mutex::new(BTreeSet::new());
+        let asked = Mutex::new(BTreeSet::new());
+        let is_over = AtomicBool::new(false);
+        let nases: Vec<Nas> = (0..4).map(|_| Nas::of(&server)).collect();
+        std::thread::scope(|scope| {
+            for (index, nas) in nases.into_iter().enumerate() {
+                let (acknowledged, asked, is_over) = (&acknowledged, &asked, &is_over);
+                scope.spawn(move || {
+                    for n in 0..5_000 {
+                        let id = format!("L{index}-{n}");
+                        let sealed = report(&nas, START, &id, (0, 0, 0)).seal(true).expect("it fits");
+                        locked(asked).insert(id.clone());
+                        nas.send(nas.acct(), sealed.octets());
+                        // An answer may be on its way still when the process is gone.
+                        let answer = wait::until(PATIENCE, || {
+                            let answer = nas.receive(Duration::from_millis(100));
+                            (answer.is_some() || is_over.load(Ordering::SeqCst)).then_some(answer)
+                        });
+                        match answer.flatten() {
+                            Some(octets) if sealed.verify(&octets).is_ok() => locked(acknowledged).insert(id),
+                            _ => break,
+                        };
+                    }
+                });
+            }
+            wait::for_truth("reports are answered", PATIENCE, || locked(&acknowledged).len() >= 60);
+            server.kill();
+            is_over.store(true, Ordering::SeqCst);
+        });
+        let (acknowledged, asked) = (locked(&acknowledged).clone(), locked(&asked).clone());
+        assert!(acknowledged.len() >= 60);
+        let _server = house.start();
+        let ids = |all: &[Json]| -> Vec<String> { all.iter().map(|s| text(s, "session_id").to_owned()).collect() };
+        let sessions = house.sessions_once("every acknowledged session", |all| {
+            let found: BTreeSet<String> = ids(all).into_iter().collect();
+            acknowledged.is_subset(&found)
+        });
+        let found = ids(&sessions);
+        let unique: BTreeSet<String> = found.iter().cloned().collect();
+        assert_eq!(found.len(), unique.len(), "each once");
+        assert!(unique.is_subset(&asked), "and nothing else");
     }
 
     fn a_nas_that_restarts_closes_its_sessions_and_may_use_their_ids_again(house: House) {

@@ -195,6 +195,12 @@ fn two_secrets_are_right_during_a_change() {
         accepts(&old, "alice", "wonderland"),
         "the old secret still is"
     );
+    // The new one was seen, then the old one again: the list says so within a moment.
+    wait::for_truth("the list tells which is in use", PATIENCE, || {
+        house.json(&["nas", "list", "--json"])[0]["secret_in_use"]
+            .as_str()
+            .is_some_and(|said| said.starts_with("changing: "))
+    });
     let listed = house.run(&["nas", "list", "--json"]);
     assert!(
         !listed.contains("the-new-secret") && !listed.contains(SECRET),

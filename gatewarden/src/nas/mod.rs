@@ -113,7 +113,7 @@ struct SetArgs {
     #[arg(long, value_name = "TEXT")]
     identifier: Option<String>,
     /// Whether it is answered at all
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     enabled: Option<bool>,
     /// Forget every route
     #[arg(long, conflicts_with = "route")]
@@ -144,16 +144,16 @@ struct Traits {
     #[arg(long, value_enum)]
     message_authenticator: Option<Policy>,
     /// Whether replies to it carry Message-Authenticator; 'no' only for devices that break on it
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     sign_replies: Option<bool>,
     /// Whether Proxy-State without Message-Authenticator is dropped
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     limit_proxy_state: Option<bool>,
     /// How long a refusal is held back, in milliseconds, 0 to 5000
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u16).range(0..=5000))]
     reject_delay: Option<u16>,
     /// Whether it counts Input as what the device downloads, against RFC 2866
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     flip_octets: Option<bool>,
     /// UDP port of its Disconnect and CoA listener
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

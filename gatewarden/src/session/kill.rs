@@ -47,7 +47,7 @@ pub(super) struct KillArgs {
 }
 
 /// What came of one session.
-struct Result_ {
+struct Outcome {
     session: Session,
     nas: Option<SocketAddr>,
     word: &'static str,
@@ -134,8 +134,8 @@ fn name(session: &Session) -> String {
     format!("{} ({})", clean(user), clean(&session.acct_session_id))
 }
 
-fn forgotten(session: Session) -> Result_ {
-    Result_ {
+fn forgotten(session: Session) -> Outcome {
+    Outcome {
         sentence: format!("{}: noted as ended; no NAS was asked", name(&session)),
         session,
         nas: None,
@@ -149,9 +149,9 @@ async fn disconnect(
     house: &House,
     session: Session,
     address: Option<&str>,
-) -> Result<Result_, Failure> {
+) -> Result<Outcome, Failure> {
     let who = name(&session);
-    let failed = |session, nas, word, sentence| Result_ {
+    let failed = |session, nas, word, sentence| Outcome {
         session,
         nas,
         word,
@@ -199,7 +199,7 @@ async fn disconnect(
     Ok(failed(session, Some(to), "no_answer", sentence))
 }
 
-fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> Result_ {
+fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> Outcome {
     let number = packet.get(attrs::ERROR_CAUSE);
     let cause = number.map(|number| {
         Dictionary::builtin()
@@ -220,7 +220,7 @@ fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> 
         }
         (false, false) => format!("{who}: NAK from {to}{told}: the session goes on"),
     };
-    Result_ {
+    Outcome {
         session,
         nas: Some(to),
         word: if is_ack { "ack" } else { "nak" },
