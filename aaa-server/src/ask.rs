@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Faults kept for the report; a flood of forged answers must not fill memory.
 const MAX_FAULTS: usize = 16;
 
+/// The wait before the next try where nobody listens.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
+
 /// When to ask again and when to give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -118,13 +121,13 @@ pub fn ask(address: SocketAddr, request: &Sealed, timing: Timing) -> Result<Answ
             let length = match socket.recv(&mut buffer) {
                 Ok(length) => length,
                 Err(e) if is_timeout(&e) => break,
-                // Nobody listens there: it may begin to, so the tries go on at their pace.
+                // Nobody listens there. It may begin to: the next try comes soon.
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
                     if number + 1 == timing.tries {
                         return Err(system(e));
                     }
-                    std::thread::sleep(left.min(Duration::from_millis(100)));
-                    continue;
+                    std::thread::sleep(left.min(REFUSED_PAUSE));
+                    break;
                 }
                 Err(e) => return Err(system(e)),
             };

@@ -86,6 +86,11 @@ impl House {
         self.place.folder()
     }
 
+    /// Takes the database away from everybody, or brings it back. PostgreSQL only.
+    pub fn set_database_reachable(&self, is_reachable: bool) {
+        self.place.set_database_reachable(is_reachable);
+    }
+
     /// Writes a file into the data folder's neighbourhood and gives its path.
     ///
     /// # Panics
@@ -191,6 +196,32 @@ impl House {
             }
         }
         panic!("the server does not start:\n{last}");
+    }
+
+    /// Starts `dev`, with demo content and data of its own.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start_dev(&self) -> Server {
+        let leases = [Lease::take(), Lease::take(), Lease::take()];
+        let ports = leases.each_ref().map(|lease| lease.port);
+        let [auth, acct, http] = ports.map(|port| port.to_string());
+        let [auth_lease, acct_lease, http_lease] = leases;
+        drop(http_lease);
+        let mut command = Command::new(binary());
+        command
+            .args([
+                "dev",
+                "--auth-port",
+                &auth,
+                "--acct-port",
+                &acct,
+                "--http",
+                &format!("127.0.0.1:{http}"),
+            ])
+            .stdin(Stdio::null());
+        let started = launch(command, ports, vec![auth_lease, acct_lease]);
+        started.unwrap_or_else(|log| panic!("dev does not start:\n{log}"))
     }
 
     fn try_start(&self, arguments: &[&str], config: &str) -> Result<Server, String> {

@@ -16,7 +16,7 @@ pub mod wait;
 
 /// Makes two tests of one: the same story on SQLite and on PostgreSQL.
 ///
-/// ```ignore
+/// ```text
 /// on_both_engines! {
 ///     fn people_can_log_in(house: House) { … }
 /// }

@@ -61,12 +61,44 @@ impl Place {
         self.postgres.as_ref().map(|database| database.url.as_str())
     }
 
+    /// Takes the database away, or brings it back. PostgreSQL only.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn set_database_reachable(&self, is_reachable: bool) {
+        self.postgres
+            .as_ref()
+            .expect("a story on PostgreSQL")
+            .set_reachable(is_reachable);
+    }
+
     /// Where a room finds its rows.
     pub fn location(&self) -> Location {
         match &self.postgres {
             Some(database) => Location::Postgres(database.url.clone()),
             None => Location::Sqlite(self.folder.path().join("battery.db")),
         }
+    }
+}
+
+impl PostgresDatabase {
+    /// Lets nobody in and throws everybody out, or lets them in again.
+    fn set_reachable(&self, is_reachable: bool) {
+        let (maintenance, name) = (self.maintenance.clone(), self.name.clone());
+        apart(async move {
+            let mut connection = PgConnection::connect(&maintenance)
+                .await
+                .expect("the test server is there");
+            say(
+                &mut connection,
+                format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {is_reachable}"),
+            )
+            .await;
+            if !is_reachable {
+                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
+                say(&mut connection, format!("{end} '{name}'")).await;
+            }
+        });
     }
 }
 

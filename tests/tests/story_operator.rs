@@ -423,3 +423,33 @@ fn decode_and_encode_give_the_octets_back_line_by_line() {
         decoded.out
     );
 }
+
+#[test]
+fn the_printed_defaults_are_a_configuration_that_serves() {
+    let house = House::with_nas();
+    house.add_user("alice", "wonderland");
+    let defaults = run_with_input(&["config", "--defaults"], "");
+    assert_eq!(defaults.code, Some(0), "{}", defaults.err);
+    let server = house.start_with(&[], &defaults.out);
+    assert!(accepts(&Nas::of(&server), "alice", "wonderland"));
+    assert_eq!(server.stop(), Some(0));
+}
+
+/// What a newcomer types first: every line that it prints works.
+#[test]
+fn what_dev_prints_can_be_tried() {
+    let house = House::new(kernel::Engine::Sqlite);
+    let server = house.start_dev();
+    let log = server.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("gatewarden ping "))
+        .collect();
+    assert!(!lines.is_empty(), "no line to try in:\n{log}");
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let said = run_with_input(&words, "");
+        assert_eq!(said.code, Some(0), "{line}: {}{}", said.out, said.err);
+    }
+}

@@ -4,9 +4,12 @@
 //! are unique on the whole server (`shared`) or only within it (`own`). Its time zone says when its day begins.
 
 use crate::{ORGANISATION_CHANGED, version};
+use chrono::{LocalResult, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 use kernel::{Db, Error, Kernel, News, OrganisationId, Scope, Time, Tx, id::Uuid};
 use serde::Serialize;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// Longest name and slug, in characters.
 const MAX_NAME_CHARACTERS: usize = 200;
@@ -86,6 +89,20 @@ impl Organisation {
     /// Its time zone; UTC where the row holds a name that this version does not know.
     pub fn zone(&self) -> Tz {
         self.time_zone.parse().unwrap_or(Tz::UTC)
+    }
+
+    /// The first moment that is no longer this day here: an expiry given as a bare date is the last day inside.
+    pub fn end_of_day(&self, day: NaiveDate) -> Option<Time> {
+        let midnight = day.succ_opt()?.and_hms_opt(0, 0, 0)?;
+        let zone = self.zone();
+        let moment = match zone.from_local_datetime(&midnight) {
+            LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment,
+            // Where the clocks skip midnight, the day ends an hour of the clock later.
+            LocalResult::None => zone
+                .from_local_datetime(&(midnight + chrono::Duration::hours(1)))
+                .earliest()?,
+        };
+        Some(Time::from(moment.with_timezone(&chrono::Utc)))
     }
 
     /// The day that a moment belongs to here, as `2027-01-31`.
@@ -279,10 +296,13 @@ fn check_new(kernel: &Kernel, new: NewOrganisation) -> Result<Organisation, Erro
     })
 }
 
-/// A slug from a name: small letters and digits, everything else a dash.
+/// A slug from a name: small letters and digits, accents taken off, everything else a dash.
 pub fn slug_of(name: &str) -> String {
     let mut slug = String::with_capacity(name.len());
-    for character in name.chars().take(MAX_NAME_CHARACTERS) {
+    let plain = name
+        .nfkd()
+        .filter(|character| !is_combining_mark(*character));
+    for character in plain.take(MAX_NAME_CHARACTERS) {
         match character.to_ascii_lowercase() {
             letter @ ('a'..='z' | '0'..='9') => slug.push(letter),
             _ if slug.is_empty() || slug.ends_with('-') => {}
@@ -424,8 +444,9 @@ mod tests {
     fn a_slug_is_made_from_a_name() {
         for (name, slug) in [
             ("Acme Networks", "acme-networks"),
-            ("  Ünal & Söhne! ", "nal-s-hne"),
+            ("  Ünal & Söhne! ", "unal-sohne"),
             ("A--B", "a-b"),
+            ("Café", "cafe"),
             ("東京", ""),
         ] {
             assert_eq!(slug_of(name), slug);

@@ -286,19 +286,10 @@ pub(super) fn expiry(owner: &Organisation, text: &str) -> Result<Time, Failure> 
     if text.contains(['T', ':', ' ']) {
         return Ok(moment);
     }
-    Ok(end_of_day(owner, moment))
-}
-
-/// The first moment that is no longer the day which `midnight` begins in UTC, by the organisation's clock. Clocks are
-/// at most 14 hours from UTC, and differ from it by whole quarters of an hour.
-fn end_of_day(owner: &Organisation, midnight: Time) -> Time {
-    const QUARTER_SECONDS: i64 = 900;
-    let day = midnight.to_rfc3339();
-    let day = day.get(..10).unwrap_or_default();
-    (40..=152)
-        .map(|quarter| midnight.plus_seconds(quarter * QUARTER_SECONDS))
-        .find(|moment| owner.local_day(*moment).as_str() > day)
-        .unwrap_or_else(|| midnight.plus_seconds(86_400))
+    let day = moment.to_chrono().date_naive();
+    owner
+        .end_of_day(day)
+        .ok_or_else(|| Failure::usage(format!("--expires: {text} is no day that ends")))
 }
 
 fn say(sentence: String) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! What rows are read against: the dictionary, the organisation's groups and its day.
 
-use chrono::{Datelike, LocalResult, NaiveDate, TimeZone};
+use chrono::{Datelike, NaiveDate};
 use identity::Organisation;
 use kernel::Time;
 use kernel::config::nearest;
@@ -48,7 +48,7 @@ impl Reading<'_> {
     pub(super) fn expiry(&self, text: &str) -> Result<Time, String> {
         let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
             Ok(day) if YEARS.contains(&day.year()) => {
-                self.end_of(day).ok_or("that day has no end")?
+                self.organisation.end_of_day(day).ok_or("that day has no end")?
             }
             Ok(_) => return Err(format!("'{text}' is not within the years 1970 to 9999")),
             Err(_) => Time::parse(text)?,
@@ -57,19 +57,6 @@ impl Reading<'_> {
             return Err("it is in the past".to_owned());
         }
         Ok(at)
-    }
-
-    fn end_of(&self, day: NaiveDate) -> Option<Time> {
-        let midnight = day.succ_opt()?.and_hms_opt(0, 0, 0)?;
-        let zone = self.organisation.zone();
-        let moment = match zone.from_local_datetime(&midnight) {
-            LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment,
-            // Where the clocks skip midnight, the day ends an hour of the clock later.
-            LocalResult::None => zone
-                .from_local_datetime(&(midnight + chrono::Duration::hours(1)))
-                .earliest()?,
-        };
-        Some(Time::from(moment.with_timezone(&chrono::Utc)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Opening a database by its address.
 
 use super::{Db, Error};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::Connection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -125,6 +126,19 @@ async fn open_postgres(url: &str) -> Result<Db, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(named)?
         .application_name("gatewarden");
+    // A pool tries for as long as it may wait and then says only that: one connection tells the reason at once.
+    let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
+    match first.await {
+        Ok(connection) => {
+            let _ = connection.map_err(named)?.close().await;
+        }
+        Err(_) => {
+            return Err(Error::Location {
+                location: location.to_string(),
+                reason: "it does not answer".into(),
+            });
+        }
+    }
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
