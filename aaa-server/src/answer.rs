@@ -129,7 +129,8 @@ fn failure(word: Refusal) -> Failure {
 /// What the guest reads. Everything that could tell whether a name exists reads alike.
 fn guest_text(word: Refusal) -> &'static str {
     match word {
-        Refusal::Locked | Refusal::DeviceLocked | Refusal::NasLocked => {
+        // A locked name would be a known name; a locked device or NAS tells about no name.
+        Refusal::DeviceLocked | Refusal::NasLocked => {
             "Too many failed attempts. Please try again later."
         }
         Refusal::Disabled | Refusal::OrganisationDisabled => "This account is disabled.",
@@ -189,7 +190,7 @@ mod tests {
         let table = [
             Refusal::UnknownUser,
             Refusal::WrongPassword,
-            Refusal::NotAMember,
+            Refusal::Locked,
             Refusal::NoPassword,
             Refusal::AmbiguousUser,
             Refusal::NeedsOtherProof,

@@ -46,7 +46,12 @@ impl<T> Delay<T> {
     /// Keeps `what` until `due`. Given back when it is due already, or when the wheel is full.
     pub fn hold(&self, due: Instant, what: T) -> Option<T> {
         let slot = self.slot_of(due);
+        let now = self.slot_of(Instant::now());
         let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
+        if wheel.waiting == 0 {
+            // An empty wheel does not turn: it is set to the present before it is used again.
+            wheel.turned = wheel.turned.max(now);
+        }
         if slot <= wheel.turned || wheel.waiting >= MAX_WAITING {
             return Some(what);
         }
@@ -146,6 +151,21 @@ mod tests {
             }
         });
         assert_eq!(order, "ab");
+    }
+
+    #[test]
+    fn a_wheel_that_stood_still_holds_an_answer_just_as_long() {
+        // As if it had been made, and not used, for a minute.
+        let mut delay = Delay::new();
+        if let Some(delay) = Arc::get_mut(&mut delay) {
+            delay.start = Instant::now().checked_sub(Duration::from_secs(60)).expect("an hour of uptime");
+        }
+        let due = Instant::now() + Duration::from_millis(80);
+        assert_eq!(delay.hold(due, ()), None);
+        delay.run(|()| {
+            assert!(Instant::now() + SLOT >= due);
+            delay.stop();
+        });
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::delay::Delay;
 use crate::identify::{self, Identified};
 use crate::pool::Pool;
 use crate::record::Recorder;
+use crate::secret_memory::SecretMemory;
 use crate::responder::{Key, Responder, Slot, Verdict};
 use crate::socket::{DoorSocket, Peer};
 use access::facts::Evidence;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub register: Arc<Register>,
     /// Settings.
     pub config: RadiusConfig,
+    /// What packets told about secrets.
+    pub secrets: SecretMemory,
     /// Counters.
     pub counts: Counts,
     /// Attempts, locks and observations on their way to the database.
@@ -115,12 +118,18 @@ impl Shared {
             Ok(packet) => packet,
             Err(malformed) => return self.drop_malformed(&malformed, peer),
         };
+        if !self.register.knows_nases() {
+            // Nobody can be told from a stranger yet.
+            return self.counts.dropped(Dropped::NotReady);
+        }
         let policy = self.register.policy();
+        let source = peer.address.ip().to_canonical();
+        let uses_next = |nas: &NasEntry| self.secrets.uses_next(nas, source);
         let Identified {
             request,
             nas,
             with_next_secret,
-        } = match identify::identify(&policy, &self.config, &packet, peer.address.ip()) {
+        } = match identify::identify(&policy, &self.config, &packet, source, uses_next) {
             Ok(identified) => identified,
             Err(unknown) => {
                 self.recorder.mismatch(now, &unknown);
@@ -129,7 +138,9 @@ impl Shared {
                 return;
             }
         };
-        self.recorder.seen(now, &nas, &request, with_next_secret);
+        if self.recorder.seen(now, &nas, &request, with_next_secret) {
+            self.secrets.learn(now, &nas, source, with_next_secret);
+        }
         if let Some(word) = self.misdirected(lane.purpose, packet.code()) {
             return self.recorder.dropped(self, now, word, &packet, Some(&nas), peer);
         }
@@ -158,7 +169,7 @@ impl Shared {
             Verdict::InWork => return self.counts.dropped(Dropped::Duplicate),
         };
         match packet.code() {
-            Code::STATUS_SERVER => self.answer_status(ticket, &request, &nas),
+            Code::STATUS_SERVER => self.answer_status(ticket, &request, &nas, now),
             Code::ACCOUNTING_REQUEST => {
                 crate::accounting::receive(self, ticket, &request, &nas, now, peer);
             }
@@ -201,7 +212,10 @@ impl Shared {
     ) {
         let peer = ticket.slot.peer();
         let question = Question::from(request);
-        if question.noise && !request.signed() {
+        if question.noise
+            && !request.signed()
+            && !self.secrets.fitted_lately(now, nas.nas.id)
+        {
             // Unhidden with another secret a password is noise: no answer of ours would be believed either.
             self.recorder.noise(now, nas);
             return self.give_up(
@@ -261,7 +275,7 @@ impl Shared {
                     self.complete(&ticket, octets);
                 }
                 None => {
-                    tracing::warn!(nas = %nas.nas.name, user = %question.name(), "reply not sent: {fault}");
+                    tracing::warn!(nas = %nas.nas.name, user = ?question.name(), "reply not sent: {fault}");
                     self.give_up(&ticket, now, Dropped::ReplyTooLong, &request.packet(), nas, peer);
                 }
             },
@@ -301,8 +315,26 @@ impl Shared {
         }
     }
 
-    /// Answers Status-Server (RFC 5997 §3): the door is open, and nobody's policy is asked.
-    fn answer_status(&self, ticket: Ticket, request: &Request<'_>, nas: &NasEntry) {
+    /// Answers Status-Server (RFC 5997 §3), if what the port is for would be answered too: a NAS must turn to another
+    /// server while this one only looks alive.
+    fn answer_status(&self, ticket: Ticket, request: &Request<'_>, nas: &NasEntry, now: Time) {
+        let fault = match (ticket.lane.purpose, self.journal.get()) {
+            _ if !self.register.is_ready() => Some(Dropped::NotReady),
+            (Purpose::Authentication, _) => None,
+            (Purpose::Accounting, None) => Some(Dropped::NotReady),
+            (Purpose::Accounting, Some(journal)) => {
+                let stats = journal.stats();
+                if stats.failing {
+                    Some(Dropped::JournalFailed)
+                } else {
+                    (stats.bytes_on_disk >= stats.max_bytes).then_some(Dropped::JournalFull)
+                }
+            }
+        };
+        if let Some(word) = fault {
+            let peer = ticket.slot.peer();
+            return self.give_up(&ticket, now, word, &request.packet(), nas, peer);
+        }
         let code = match ticket.lane.purpose {
             Purpose::Authentication => Code::ACCESS_ACCEPT,
             Purpose::Accounting => Code::ACCOUNTING_RESPONSE,

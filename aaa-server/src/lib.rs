@@ -19,6 +19,7 @@ mod identify;
 mod pool;
 mod record;
 mod responder;
+mod secret_memory;
 mod server;
 mod socket;
 mod writer;

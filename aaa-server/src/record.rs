@@ -32,12 +32,22 @@ const MAX_QUEUED: usize = 65_536;
 const BATCH: usize = 500;
 /// How often batches are written: an operator who asks "why was he refused" should not have to wait.
 const EVERY: Duration = Duration::from_millis(200);
-/// Drops kept per second: a flood of rubbish must not fill the table.
-const KEPT_DROPS_PER_SECOND: u32 = 50;
+/// Drops kept per second of one NAS, and of all strangers together: a flood of rubbish must not fill the table, and
+/// one sender's flood must not hide what happens to the others.
+const KEPT_DROPS_PER_SECOND: u32 = 20;
+/// Log lines per second for one word of one NAS; the counters have them all.
+const LINES_PER_SECOND: u32 = 2;
+/// Locks that wait for the database.
+const MAX_LOCKS: usize = 10_000;
+/// Batches of attempts in one flush, so that locks and observations have their turn.
+const MAX_BATCHES: usize = 20;
+/// Rates kept; all begin anew when there are more.
+const MAX_RATES: usize = 100_000;
 /// Senders without NAS that are logged by name, until the next minute.
 const MAX_STRANGERS: usize = 256;
 
 /// So many a second, the rest is counted elsewhere.
+#[derive(Default)]
 struct Rate {
     second: i64,
     used: u32,
@@ -68,7 +78,8 @@ pub struct Recorder {
     locks: Mutex<Vec<NewLock>>,
     observations: Mutex<HashMap<NasId, Observation>>,
     accepts: Mutex<Rate>,
-    drops: Mutex<Rate>,
+    drops: Mutex<HashMap<Option<NasId>, Rate>>,
+    lines: Mutex<HashMap<(NasId, Dropped), Rate>>,
     strangers: Mutex<Strangers>,
     lost: AtomicU64,
 }
@@ -77,7 +88,6 @@ impl Recorder {
     /// Empty queues.
     pub fn new(kept_accepts_per_second: u32) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(MAX_QUEUED);
-        let rate = || Mutex::new(Rate { second: 0, used: 0 });
         Self {
             node: OnceLock::new(),
             kept_accepts_per_second,
@@ -85,8 +95,9 @@ impl Recorder {
             receiver,
             locks: Mutex::default(),
             observations: Mutex::default(),
-            accepts: rate(),
-            drops: rate(),
+            accepts: Mutex::new(Rate::default()),
+            drops: Mutex::default(),
+            lines: Mutex::default(),
             strangers: Mutex::new(Strangers {
                 minute: 0,
                 seen: HashMap::new(),
@@ -125,11 +136,11 @@ impl Recorder {
         };
         match decision {
             Decision::Accept(_) => {
-                tracing::debug!(user = %question.name(), nas = %nas.nas.name, method = question.method(), "accepted");
+                tracing::debug!(user = ?question.name(), nas = %nas.nas.name, method = question.method(), "accepted");
             }
             Decision::Refuse(refused) => {
                 tracing::info!(
-                    user = %question.name(),
+                    user = ?question.name(),
                     nas = %nas.nas.name,
                     method = question.method(),
                     word = refused.word.word(),
@@ -146,7 +157,11 @@ impl Recorder {
                 lock.failures
             );
         }
-        guard(&self.locks).extend(locks);
+        if !locks.is_empty() {
+            let mut waiting = guard(&self.locks);
+            let room = MAX_LOCKS.saturating_sub(waiting.len());
+            waiting.extend(locks.into_iter().take(room));
+        }
         if word.is_none() && !guard(&self.accepts).take(now, self.kept_accepts_per_second) {
             return;
         }
@@ -170,7 +185,7 @@ impl Recorder {
     ) {
         shared.counts.dropped(word);
         match nas {
-            Some(nas) => tracing::info!(
+            Some(nas) if self.is_worth_a_line(now, nas, word) => tracing::info!(
                 nas = %nas.nas.name,
                 from = %peer.address,
                 code = %packet.code(),
@@ -178,9 +193,10 @@ impl Recorder {
                 "dropped: {}",
                 word.sentence()
             ),
+            Some(_) => {}
             None if self.is_new_stranger(now, peer.address.ip()) => tracing::warn!(
                 from = %peer.address,
-                nas_identifier = packet.get(attrs::NAS_IDENTIFIER).map(|name| String::from_utf8_lossy(name).into_owned()),
+                nas_identifier = ?packet.get(attrs::NAS_IDENTIFIER).map(String::from_utf8_lossy),
                 word = word.word(),
                 "dropped: {} {}",
                 word.sentence(),
@@ -188,7 +204,7 @@ impl Recorder {
             ),
             None => {}
         }
-        if !guard(&self.drops).take(now, KEPT_DROPS_PER_SECOND) {
+        if !self.is_kept(now, nas) {
             return;
         }
         let mut attempt =
@@ -204,8 +220,14 @@ impl Recorder {
         self.queue(attempt);
     }
 
-    /// A verified request came through a NAS.
-    pub fn seen(&self, now: Time, nas: &NasEntry, request: &Request<'_>, with_next_secret: bool) {
+    /// A verified request came through a NAS; whether it tells that the secret fits.
+    pub fn seen(
+        &self,
+        now: Time,
+        nas: &NasEntry,
+        request: &Request<'_>,
+        with_next_secret: bool,
+    ) -> bool {
         let is_access = request.code() == radius_wire::Code::ACCESS_REQUEST;
         let is_eap = request.packet().contains(EAP_MESSAGE);
         let mut observations = guard(&self.observations);
@@ -226,6 +248,7 @@ impl Recorder {
             || matches!(request.password(), Some(Ok(password)) if !looks_like_noise(&password));
         seen.used_next_secret |= tells && with_next_secret;
         seen.used_secret |= tells && !with_next_secret;
+        tells
     }
 
     /// A packet did not verify.
@@ -297,6 +320,28 @@ impl Recorder {
         }
     }
 
+    fn is_worth_a_line(&self, now: Time, nas: &NasEntry, word: Dropped) -> bool {
+        let mut lines = guard(&self.lines);
+        if lines.len() >= MAX_RATES {
+            lines.clear();
+        }
+        lines
+            .entry((nas.nas.id, word))
+            .or_default()
+            .take(now, LINES_PER_SECOND)
+    }
+
+    fn is_kept(&self, now: Time, nas: Option<&NasEntry>) -> bool {
+        let mut drops = guard(&self.drops);
+        if drops.len() >= MAX_RATES {
+            drops.clear();
+        }
+        drops
+            .entry(nas.map(|nas| nas.nas.id))
+            .or_default()
+            .take(now, KEPT_DROPS_PER_SECOND)
+    }
+
     fn is_new_stranger(&self, now: Time, address: std::net::IpAddr) -> bool {
         let mut strangers = guard(&self.strangers);
         let minute = now.unix_seconds() / 60;
@@ -316,8 +361,14 @@ impl Recorder {
     ///
     /// # Errors
     /// The database's.
-    pub async fn flush(&self, kernel: &Kernel) -> Result<(), kernel::Error> {
-        let locks = std::mem::take(&mut *guard(&self.locks));
+    pub async fn flush(
+        &self,
+        kernel: &Kernel,
+        is_held: impl Fn(&NewLock) -> bool,
+    ) -> Result<(), kernel::Error> {
+        let mut locks = std::mem::take(&mut *guard(&self.locks));
+        // One that was lifted meanwhile must not come back.
+        locks.retain(is_held);
         if !locks.is_empty()
             && let Err(e) = access::lock::store(kernel, &locks).await
         {
@@ -340,16 +391,17 @@ impl Recorder {
             }
             return Err(e);
         }
-        loop {
+        for _ in 0..MAX_BATCHES {
             let batch: Vec<Attempt> = self.receiver.try_iter().take(BATCH).collect();
             if batch.is_empty() {
-                return Ok(());
+                break;
             }
             if let Err(e) = usage::attempt::record(kernel, &batch).await {
                 batch.into_iter().for_each(|attempt| self.queue(attempt));
                 return Err(e);
             }
         }
+        Ok(())
     }
 }
 
@@ -361,7 +413,9 @@ pub async fn run(shared: std::sync::Arc<Shared>, mut stop: tokio::sync::watch::R
             () = tokio::time::sleep(EVERY) => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
-        match shared.recorder.flush(&shared.kernel).await {
+        let now = shared.kernel.now();
+        let is_held = |lock: &NewLock| shared.register.is_locked(now, lock.key);
+        match shared.recorder.flush(&shared.kernel, is_held).await {
             Ok(()) => is_failing = false,
             Err(e) => {
                 if !std::mem::replace(&mut is_failing, true) {
@@ -395,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_rate_begins_anew_each_second() {
-        let mut rate = Rate { second: 0, used: 0 };
+        let mut rate = Rate::default();
         let at = |second| Time::from_unix_seconds(second);
         let taken = (0..10).filter(|_| rate.take(at(5), 3)).count();
         assert_eq!(taken, 3);

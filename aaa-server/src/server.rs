@@ -6,6 +6,7 @@ use crate::delay::Delay;
 use crate::door::{Acknowledgement, Delayed, Job, Lane, Shared};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
+use crate::secret_memory::SecretMemory;
 use crate::socket::DoorSocket;
 use crate::writer;
 use access::limiter::{Limit, LimiterConfig};
@@ -69,7 +70,6 @@ impl Server {
             0 => cores(),
             threads => threads,
         };
-        let lanes = bind(&config, threads)?;
         let limits = limits(&config);
         let shared = Arc::new(Shared {
             register: Arc::new(Register::new(limits)),
@@ -78,6 +78,7 @@ impl Server {
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
+            secrets: SecretMemory::default(),
             started: Instant::now(),
             kernel: kernel.clone(),
             config,
@@ -87,6 +88,7 @@ impl Server {
         let node = node_id(&kernel, &data)?;
         shared.recorder.set_node(&node);
         let _ = shared.journal.set(journal.clone());
+        let lanes = bind(&shared.config, threads)?;
         let _ = shared.pool.set(start_pool(&shared)?);
 
         let (stop, stopped) = watch::channel(false);
@@ -241,6 +243,12 @@ fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String>
     let mut lanes = Vec::new();
     for (address, purpose) in config.listeners()? {
         let mut bound = address;
+        // Threads share a port, but two servers must not: whoever holds it alone for a moment knows nobody else does.
+        if let Err(e) = DoorSocket::probe(address)
+            && e.kind() == std::io::ErrorKind::AddrInUse
+        {
+            return Err(format!("cannot listen for RADIUS on {address}: {e}"));
+        }
         for _ in 0..threads {
             match DoorSocket::bind(bound) {
                 Ok(socket) => {
@@ -306,7 +314,12 @@ fn open_journal(
     };
     let (journal, recovered) = Journal::open(Arc::new(RealDisk), data, options, hooks)
         .map_err(|e| format!("the accounting journal: {e}"))?;
-    tracing::info!("journal open: {recovered:?}");
+    tracing::info!(
+        durable = recovered.durable.0,
+        bytes = recovered.bytes,
+        torn_bytes = recovered.torn_bytes,
+        "accounting journal open"
+    );
     Ok(journal)
 }
 
@@ -320,7 +333,7 @@ fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {
         threads,
         move |job| {
             if let Some(shared) = working.upgrade() {
-                shared.prove(job);
+                guarded(&shared, || shared.prove(job));
             }
         },
         move |job| {
@@ -332,12 +345,23 @@ fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {
     .map_err(|e| format!("the system gives no thread: {e}"))
 }
 
+/// A panic costs the packet that caused it and not the thread, which others depend on.
+fn guarded(shared: &Shared, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        shared.counts.dropped(Dropped::Internal);
+        tracing::error!("working on a request failed; the message above says where");
+    }
+}
+
 /// A receive thread.
 fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
     let mut buffer = vec![0u8; BUFFER_OCTETS];
     while !stopping.load(Ordering::Acquire) {
         match lane.socket.receive(&mut buffer) {
-            Ok((length, peer)) => shared.receive(lane, &buffer[..length.min(BUFFER_OCTETS)], peer),
+            Ok((length, peer)) => {
+                let datagram = &buffer[..length.min(BUFFER_OCTETS)];
+                guarded(shared, || shared.receive(lane, datagram, peer));
+            }
             Err(e) if matches!(
                 e.kind(),
                 std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted
@@ -356,8 +380,11 @@ async fn follow(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut follower = Follower::new(shared.kernel.clone(), shared.register.clone());
     let mut is_failing = false;
     loop {
+        let mut is_behind = false;
         let result = if shared.register.is_ready() {
-            follower.catch_up().await.map(|_| ())
+            follower.catch_up().await.map(|events| {
+                is_behind = i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
+            })
         } else {
             let begun = Instant::now();
             follower.load().await.inspect(|()| {
@@ -381,7 +408,11 @@ async fn follow(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
-        let wait = if shared.register.is_ready() { FOLLOW_EVERY } else { LOAD_AGAIN };
+        let wait = match shared.register.is_ready() {
+            true if is_behind => Duration::ZERO,
+            true => FOLLOW_EVERY,
+            false => LOAD_AGAIN,
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = stop.wait_for(|stop| *stop) => return,

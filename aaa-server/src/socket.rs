@@ -64,6 +64,22 @@ impl DoorSocket {
         Ok(Self { socket, local })
     }
 
+    /// Tries whether an address is free, and lets go of it.
+    ///
+    /// # Errors
+    /// What the system says, such as "address in use".
+    pub fn probe(address: SocketAddr) -> std::io::Result<()> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())
+    }
+
     /// Where it listens; the port is known even when 0 was asked for.
     pub fn local_address(&self) -> SocketAddr {
         self.local
@@ -188,5 +204,7 @@ mod tests {
     fn two_sockets_share_a_port() {
         let one = DoorSocket::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
         assert!(DoorSocket::bind(one.local_address()).is_ok());
+        // …which somebody who wants it alone finds taken.
+        assert!(DoorSocket::probe(one.local_address()).is_err());
     }
 }

@@ -46,8 +46,7 @@ on_both_engines! {
         assert_eq!(secrets().await, ["second-secret-of-it"]);
         nas::remove(&store.kernel, added.nas.id).await.unwrap();
         assert!(nas::load_all(&store.kernel).await.unwrap().is_empty());
-        let news = store.news().await;
-        assert!(news.iter().any(|kind| kind == "nas.changed") && news.iter().any(|kind| kind == "nas.removed"));
+        assert!(store.was_told("nas.changed").await && store.was_told("nas.removed").await);
     }
 
     async fn rules_of_groups_and_people_are_set_and_read_back(store: Store) {
@@ -94,7 +93,7 @@ on_both_engines! {
         assert!(lock::lift(&store.kernel, key).await.unwrap());
         assert_eq!(lock::active(&store.kernel.db, now).await.unwrap().len(), 1);
         assert_eq!(lock::active(&store.kernel.db, until).await.unwrap().len(), 0);
-        assert!(store.news().await.iter().any(|kind| kind == "lock.lifted"));
+        assert!(store.was_told("lock.lifted").await);
     }
 
     async fn observations_add_up(store: Store) {

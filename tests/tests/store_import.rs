@@ -39,25 +39,25 @@ async fn people(store: &Store) -> usize {
 on_both_engines! {
     async fn a_file_is_imported_once_and_taken_back_whole(store: Store) {
         let options = options(&store).await;
-        let source = file(600);
+        let source = file(520);
         let checked = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
-        assert_eq!((checked.rows, checked.bad_rows), (600, 0));
+        assert_eq!((checked.rows, checked.bad_rows), (520, 0));
         let outcome = run(&store.kernel, Dictionary::builtin(), &source, &checked, |_| {}).await.unwrap();
-        assert_eq!(outcome.created, 600);
+        assert_eq!(outcome.created, 520);
         assert_eq!(outcome.batch.status, Status::Completed);
-        assert_eq!(people(&store).await, 600);
+        assert_eq!(people(&store).await, 520);
         // The same file again: everybody is there already.
         let again = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
-        assert_eq!(again.bad_rows + again.known, 600, "no one is imported twice");
+        assert_eq!(again.bad_rows + again.known, 520, "no one is imported twice");
         let taken = take_back(&store.kernel, outcome.batch.id).await.unwrap();
-        assert_eq!(taken.people, 600);
+        assert_eq!(taken.people, 520);
         assert_eq!(people(&store).await, 0);
     }
 
     /// The process dies between two chunks: the future is dropped in the middle.
     async fn an_import_that_was_cut_off_goes_on_where_it_stopped(store: Store) {
         let options = options(&store).await;
-        let source = file(900);
+        let source = file(520);
         let checked = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
         let (say, mut hear) = tokio::sync::mpsc::unbounded_channel();
         let importing = run(&store.kernel, Dictionary::builtin(), &source, &checked, move |progress| {
@@ -74,13 +74,13 @@ on_both_engines! {
         let half = people(&store).await;
         let unfinished = batch::unfinished(&store.kernel.db, options.organisation.id, &source.digest().unwrap()).await.unwrap();
         if let Some(batch) = unfinished {
-            assert!(half < 900);
+            assert!(half < 520);
             let refused = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
             assert!(matches!(refused.may_run(), Err(Error::Conflict(_))), "it is resumed or taken back, not begun anew");
             let outcome = resume(&store.kernel, Dictionary::builtin(), &source, batch.id, None, |_| {}).await.unwrap();
             assert_eq!(outcome.batch.status, Status::Completed);
         }
-        assert_eq!(people(&store).await, 900);
+        assert_eq!(people(&store).await, 520);
     }
 
     async fn bad_rows_are_all_named_and_nothing_is_imported(store: Store) {

@@ -136,7 +136,7 @@ on_both_engines! {
         let new = NewPassword::given("looking-glass", identity::Store::Recoverable);
         person::set_password(&store.kernel, id, new).await.unwrap();
         assert_eq!(keeps(&store, "nt", "looking-glass").await, (Form::Recoverable, true));
-        assert!(store.news().await.iter().any(|kind| kind == identity::PERSON_CHANGED));
+        assert!(store.was_told(identity::PERSON_CHANGED).await);
     }
 
     async fn a_member_is_in_the_default_group_and_can_be_kept_out(store: Store) {

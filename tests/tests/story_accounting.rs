@@ -54,6 +54,15 @@ fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Accounting-On or Accounting-Off.
+fn restart(nas: &Nas, status: u32) {
+    let mut question = nas.question(Code::ACCOUNTING_REQUEST);
+    question
+        .put(attrs::ACCT_STATUS_TYPE, status)
+        .put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
+    tell(nas, question);
+}
+
 fn tell(nas: &Nas, question: Question) {
     assert_eq!(nas.ask(question).code(), Code::ACCOUNTING_RESPONSE);
 }
@@ -168,12 +177,10 @@ on_both_engines! {
         let server = house.start();
         let nas = Nas::of(&server);
         for id in ["R1", "R2"] {
-            tell(&nas, report(&nas, START, id, (0, 0, 0)));
+            tell(&nas, dated(&nas, START, id, 0, (0, 0, 0)));
         }
         house.sessions_once("two are open", |all| all.iter().filter(|s| is_open(s)).count() == 2);
-        let mut on = nas.question(Code::ACCOUNTING_REQUEST);
-        on.put(attrs::ACCT_STATUS_TYPE, ACCOUNTING_ON).put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
-        tell(&nas, on);
+        restart(&nas, ACCOUNTING_ON);
         house.sessions_once("both are closed", |all| all.iter().all(|s| !is_open(s)));
         tell(&nas, report(&nas, START, "R1", (0, 0, 0)));
         let sessions = house.sessions_once("a new one is open", |all| all.len() == 3);
@@ -181,11 +188,22 @@ on_both_engines! {
         assert_eq!(both.len(), 2);
         assert_eq!(both.iter().filter(|s| is_open(s)).count(), 1);
         assert_ne!(text(both[0], "unique_id"), text(both[1], "unique_id"));
-        let mut off = nas.question(Code::ACCOUNTING_REQUEST);
-        off.put(attrs::ACCT_STATUS_TYPE, ACCOUNTING_OFF).put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
-        tell(&nas, off);
+        restart(&nas, ACCOUNTING_OFF);
         house.sessions_once("all are closed", |all| all.iter().all(|s| !is_open(s)));
     }
+}
+
+/// All within the same second, and without any time of the NAS's own: what came after the restart began after it.
+#[test]
+fn ids_may_be_used_again_at_once_after_a_restart() {
+    let house = House::with_nas();
+    let server = house.start();
+    let nas = Nas::of(&server);
+    tell(&nas, report(&nas, START, "R1", (0, 0, 0)));
+    restart(&nas, ACCOUNTING_ON);
+    tell(&nas, report(&nas, START, "R1", (0, 0, 0)));
+    let sessions = house.sessions_once("two sessions of one id", |all| all.len() == 2);
+    assert_eq!(sessions.iter().filter(|s| is_open(s)).count(), 1);
 }
 
 #[test]

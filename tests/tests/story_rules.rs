@@ -3,7 +3,6 @@
 use gatewarden_tests::house::{House, Server};
 use gatewarden_tests::nas::{Nas, SECRET};
 use gatewarden_tests::wait;
-use radius_wire::attrs::acct_status_type::{START, STOP};
 use radius_wire::{Code, attrs};
 use std::time::Duration;
 
@@ -43,7 +42,6 @@ fn ask(nas: &Nas, device: &str) -> gatewarden_tests::nas::Answer {
 }
 
 const PHONE: &str = "AA-BB-CC-00-11-22";
-const TABLET: &str = "AA-BB-CC-00-11-33";
 
 fn is_accepted(nas: &Nas, device: &str) -> bool {
     ask(nas, device).code() == Code::ACCESS_ACCEPT
@@ -116,60 +114,24 @@ fn every_reason_has_its_word_and_is_gone_with_its_cause() {
 }
 
 #[test]
-fn one_session_at_a_time_means_one_device_until_it_stops() {
+fn the_session_ends_with_the_least_of_all_limits() {
     let house = house();
-    house.run(&["group", "set", "default-users", "Simultaneous-Use := 1"]);
+    house.run(&["group", "set", "default-users", "Session-Timeout := 7200"]);
     let (_server, nas) = start(&house);
-    let report = |status: u32| {
-        let mut report = nas.report(status, "S1", "alice");
-        report
-            .put_text(attrs::CALLING_STATION_ID, PHONE)
-            .put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
-        assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
-    };
-    assert!(is_accepted(&nas, TABLET));
-    report(START);
-    wait::for_truth("the tablet is one too many", PATIENCE, || {
-        !is_accepted(&nas, TABLET)
+    assert_eq!(ask(&nas, PHONE).integer(attrs::SESSION_TIMEOUT), Some(7200));
+    // In an hour she expires: no session may outlive that.
+    let soon = kernel::Clock::now(&kernel::SystemClock)
+        .plus_seconds(3_600)
+        .to_rfc3339();
+    house.run(&["user", "set", "alice", "--expires", &soon]);
+    wait::for_truth("an hour is left", PATIENCE, || {
+        let left = ask(&nas, PHONE).integer(attrs::SESSION_TIMEOUT);
+        left.is_some_and(|left| (3_500..=3_600).contains(&left))
     });
-    assert!(
-        house
-            .run(&["explain", "alice", "--json"])
-            .contains("too_many_sessions")
-    );
-    report(STOP);
-    wait::for_truth("the phone is gone", PATIENCE, || is_accepted(&nas, TABLET));
-}
-
-#[test]
-fn what_is_left_of_a_limit_is_the_session_timeout_until_it_is_spent() {
-    let house = house();
-    house.run(&[
-        "group",
-        "set",
-        "default-users",
-        "Max-All-Session := 600",
-        "Session-Timeout := 500",
-    ]);
-    let (_server, nas) = start(&house);
-    assert_eq!(
-        ask(&nas, PHONE).integer(attrs::SESSION_TIMEOUT),
-        Some(500),
-        "the least of both"
-    );
-    let stop = |session: &str, seconds: u32| {
-        let mut report = nas.report(STOP, session, "alice");
-        report
-            .put_text(attrs::CALLING_STATION_ID, PHONE)
-            .put(attrs::ACCT_SESSION_TIME, seconds);
-        assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
-    };
-    stop("S1", 400);
-    wait::for_truth("two hundred are left", PATIENCE, || {
-        ask(&nas, PHONE).integer(attrs::SESSION_TIMEOUT) == Some(200)
+    house.run(&["user", "set", "alice", "Session-Timeout := 60"]);
+    wait::for_truth("her own limit is the least", PATIENCE, || {
+        ask(&nas, PHONE).integer(attrs::SESSION_TIMEOUT) == Some(60)
     });
-    stop("S2", 250);
-    refused_for(&house, &nas, "quota_spent");
 }
 
 #[test]

@@ -207,6 +207,8 @@ impl<'f> Walk<'f> {
             .map(crate::rule::ReplyRow::item)
             .filter(|item| item.is(0, SESSION_TIMEOUT))
             .filter_map(crate::rule::ReplyItem::number)
+            // 0 is how operators write "no limit".
+            .filter(|seconds| *seconds > 0)
             .min();
         self.session_timeout_seconds = match (self.session_timeout_seconds, least) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -226,7 +228,7 @@ impl Lookup for Asked<'_, '_> {
     fn values(&self, vendor: u32, number: u32) -> impl Iterator<Item = &[u8]> {
         let made = match (vendor, number) {
             (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => self.realm.as_deref().map(str::as_bytes),
-            (0, internal::STRIPPED_USER_NAME) => self.question.stripped_name().map(str::as_bytes),
+            (0, internal::STRIPPED_USER_NAME) => self.question.asker.stripped_name().map(str::as_bytes),
             (0, internal::CALLED_STATION_SSID) => self.question.ssid,
             (0, internal::CLIENT_SHORTNAME) => Some(self.client.name.as_bytes()),
             (0, internal::CLIENT_IP_ADDRESS | internal::PACKET_SRC_IP_ADDRESS) => {
@@ -262,7 +264,7 @@ impl Facts {
         let asked = Asked {
             question,
             client: &self.client,
-            realm: question.realm(),
+            realm: question.asker.realm(),
         };
         if let CheckOutcome::Fails(check) = matches(&member.rules.checks, &asked) {
             walk.failed = Some(check);
@@ -298,9 +300,18 @@ impl Facts {
     pub fn needs_slow_proof(&self, walk: &Walk<'_>, question: &Question<'_>) -> bool {
         matches!(question.offer, Offer::Pap(_))
             && self.needs_proof(walk)
+            && !self.is_proved_by_address(question)
             && self.member().is_some_and(|(person, _)| {
                 matches!(&person.stored, StoredFacts::Password(stored) if stored.cost() == Cost::Slow)
             })
+    }
+
+    /// Found by its address, with the address as password: that takes no hash.
+    fn is_proved_by_address(&self, question: &Question<'_>) -> bool {
+        match (self.by_mac, question.asker.mac_login, question.attempt()) {
+            (true, Some(mac), Some(attempt)) => proof::mac::verify_mab(&mac, &attempt),
+            _ => false,
+        }
     }
 
     /// Makes the proof. Takes as long as the stored form asks for.
@@ -312,7 +323,7 @@ impl Facts {
             return Evidence::NotMade;
         };
         if self.by_mac
-            && let Some(mac) = question.mac_login
+            && let Some(mac) = question.asker.mac_login
         {
             match question.attempt() {
                 // Found by its address, and the NAS vouches for that: there is nothing else to prove.

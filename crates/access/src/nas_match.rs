@@ -176,6 +176,15 @@ impl NasIndex {
         self.by_id.get(&id).and_then(|at| self.entries.get(*at))
     }
 
+    /// Whether other NASes are known at the same network: then only its secret tells this one from them.
+    pub fn shares_its_network(&self, entry: &NasEntry) -> bool {
+        entry
+            .nas
+            .network
+            .and_then(|network| self.networks.get(&(network.address(), network.length())))
+            .is_some_and(|bucket| bucket.plain.len() + bucket.with_name.len() > 1)
+    }
+
     /// Every NAS, in the order they were added.
     pub fn entries(&self) -> &[Arc<NasEntry>] {
         &self.entries

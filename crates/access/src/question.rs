@@ -12,20 +12,70 @@ const CALL_CHECK: u32 = 10;
 /// The Meraki dashboard's test login: answered like any other, but its failures mean nothing about a person.
 const DEVICE_SELF_TESTS: &[&[u8]] = &[b"meraki_8021x_test"];
 
-/// What an Access-Request asks.
-pub struct Question<'a> {
-    /// The packet, for checks on any attribute.
-    pub packet: Packet<'a>,
+/// Who a packet is about, as it says itself: read alike for logins and for accounting, or a session would end up in
+/// another place than its login.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
     /// User-Name without trailing NULs; empty where absent.
     pub user_name: &'a [u8],
     /// The device, where Calling-Station-Id is a MAC address in any spelling.
     pub mac: Option<Mac>,
+    /// Set when this is MAC authentication: the device's address is also the name.
+    pub mac_login: Option<Mac>,
+}
+
+impl<'a> Asker<'a> {
+    /// Reads a packet.
+    pub fn of(packet: &Packet<'a>) -> Self {
+        let user_name = packet
+            .get(attrs::USER_NAME)
+            .map(trim_nul)
+            .unwrap_or_default();
+        let mac = packet.get(attrs::CALLING_STATION_ID).and_then(mac_of);
+        let call_check = packet.get(attrs::SERVICE_TYPE) == Some(CALL_CHECK);
+        let mac_login = match (mac_of(user_name), mac) {
+            (Some(named), Some(device)) if named == device => Some(named),
+            (Some(named), None) if call_check => Some(named),
+            (_, Some(device)) if call_check => Some(device),
+            _ => None,
+        };
+        Self {
+            user_name,
+            mac,
+            mac_login,
+        }
+    }
+
+    /// The part after the last `@`, or before a `\`; folded, since realms do not tell case apart (RFC 7542 §2.2).
+    pub fn realm(&self) -> Option<String> {
+        let name = std::str::from_utf8(self.user_name).ok()?;
+        let realm = match name.rsplit_once('@') {
+            Some((_, realm)) => realm,
+            None => name.split_once('\\')?.0,
+        };
+        (!realm.is_empty()).then(|| realm.to_lowercase())
+    }
+
+    /// The name without its realm.
+    pub fn stripped_name(&self) -> Option<&'a str> {
+        let name = std::str::from_utf8(self.user_name).ok()?;
+        match name.rsplit_once('@') {
+            Some((user, _)) => Some(user),
+            None => name.split_once('\\').map(|(_, user)| user),
+        }
+    }
+}
+
+/// What an Access-Request asks.
+pub struct Question<'a> {
+    /// The packet, for checks on any attribute.
+    pub packet: Packet<'a>,
+    /// Who it is about.
+    pub asker: Asker<'a>,
     /// The network's name, from Called-Station-Id or a vendor's attribute.
     pub ssid: Option<&'a [u8]>,
     /// The proof that is offered.
     pub offer: Offer<'a>,
-    /// Set when this is MAC authentication: the device's address is also the name.
-    pub mac_login: Option<Mac>,
     /// The unhidden password looks like noise: the shared secrets probably differ.
     pub noise: bool,
 }
@@ -75,59 +125,25 @@ impl<'a> Question<'a> {
     /// Reads a verified request.
     pub fn from(request: &Request<'a>) -> Self {
         let packet = request.packet();
-        let user_name = packet
-            .get(attrs::USER_NAME)
-            .map(trim_nul)
-            .unwrap_or_default();
-        let mac = packet.get(attrs::CALLING_STATION_ID).and_then(mac_of);
         let offer = read_offer(request, &packet);
         let noise = matches!(&offer, Offer::Pap(password) if looks_like_noise(password));
-        let call_check = packet.get(attrs::SERVICE_TYPE) == Some(CALL_CHECK);
-        let named = mac_of(user_name);
-        let mac_login = match (named, mac) {
-            (Some(named), Some(device)) if named == device => Some(named),
-            (Some(named), None) if call_check => Some(named),
-            (_, Some(device)) if call_check => Some(device),
-            _ => None,
-        };
         Self {
             packet,
-            user_name,
-            mac,
+            asker: Asker::of(&packet),
             ssid: ssid_of(&packet),
             offer,
-            mac_login,
             noise,
         }
     }
 
     /// User-Name for people to read.
     pub fn name(&self) -> std::borrow::Cow<'a, str> {
-        String::from_utf8_lossy(self.user_name)
-    }
-
-    /// The part after the last `@`, or before a `\`; folded, since realms do not tell case apart (RFC 7542 §2.2).
-    pub fn realm(&self) -> Option<String> {
-        let name = std::str::from_utf8(self.user_name).ok()?;
-        let realm = match name.rsplit_once('@') {
-            Some((_, realm)) => realm,
-            None => name.split_once('\\')?.0,
-        };
-        (!realm.is_empty()).then(|| realm.to_lowercase())
-    }
-
-    /// The name without its realm.
-    pub fn stripped_name(&self) -> Option<&'a str> {
-        let name = std::str::from_utf8(self.user_name).ok()?;
-        match name.rsplit_once('@') {
-            Some((user, _)) => Some(user),
-            None => name.split_once('\\').map(|(_, user)| user),
-        }
+        String::from_utf8_lossy(self.asker.user_name)
     }
 
     /// Whether a device asks about itself: such failures are not a person's.
     pub fn is_self_test(&self) -> bool {
-        DEVICE_SELF_TESTS.contains(&self.user_name)
+        DEVICE_SELF_TESTS.contains(&self.asker.user_name)
     }
 
     /// The proof as `proof` reads it; `None` for what is no password proof.
@@ -161,7 +177,7 @@ impl<'a> Question<'a> {
                 authenticator_challenge: challenge,
                 peer_challenge,
                 nt_response,
-                user_name: self.user_name,
+                user_name: self.asker.user_name,
             },
             Offer::Nothing | Offer::Eap | Offer::Malformed(_) => return None,
         })
@@ -169,7 +185,7 @@ impl<'a> Question<'a> {
 
     /// The method's name for logs and `explain`.
     pub fn method(&self) -> &'static str {
-        if self.mac_login.is_some() {
+        if self.asker.mac_login.is_some() {
             return "mac";
         }
         match &self.offer {

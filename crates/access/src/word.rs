@@ -68,13 +68,10 @@ words! {
     pub enum Refusal {
         UnknownUser = "unknown_user":
             "Nobody in the organisation is known by this name.",
-            "Compare the name with the person's identifiers, letter by letter: user names are compared exactly. If the NAS adds or drops a realm, correct it there.";
+            "Compare the name with the person's identifiers, letter by letter: user names are compared exactly. If the NAS adds or drops a realm, correct it there. A person of another organisation has to join this one, or the NAS needs a route to that one.";
         AmbiguousUser = "ambiguous_user":
             "The name fits more than one person of the organisation.",
             "Let the people sign in with their user names, or remove the e-mail address, phone number or MAC address that they share.";
-        NotAMember = "not_a_member":
-            "The person exists but is not a member of the organisation this NAS belongs to.",
-            "Add the person to the organisation, or give the NAS a route to the organisation that the request is meant for.";
         WrongPassword = "wrong_password":
             "The password, or the proof made from it, does not match.",
             "Let the person try again or set a new password. If every PAP login through one NAS fails, its shared secret differs from the one stored here.";

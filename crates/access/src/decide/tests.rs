@@ -229,6 +229,7 @@ fn the_least_of_all_limits_is_the_session_timeout() {
         |c| c.member.rules = rules("Login-Time := \"Al1100-1230\""),
         Ok(Some(1800)),
     );
+    check(|c| c.member.rules = rules("Session-Timeout := 0"), Ok(None));
     // Less than a second is still a session: 0 would mean "no limit".
     check(|c| c.member.expires = Some(now().plus_millis(300)), Ok(Some(1)));
 }

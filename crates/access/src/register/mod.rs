@@ -15,7 +15,7 @@ use crate::group::GroupId;
 use crate::limiter::{Key, Limiter, LimiterConfig, NewLock};
 use crate::nas::{Nas, RouteKind};
 use crate::nas_match::{NasEntry, NasIndex};
-use crate::question::{Question, ssid_of};
+use crate::question::{Asker, Question, ssid_of};
 use crate::word::Refusal;
 use arc_swap::{ArcSwap, Guard};
 use identity::{Kind, MembershipId};
@@ -43,6 +43,7 @@ pub struct Register {
     policy: ArcSwap<Policy>,
     people: People,
     limiter: Mutex<Limiter>,
+    knows_nases: AtomicBool,
     ready: AtomicBool,
 }
 
@@ -64,6 +65,7 @@ impl Register {
             policy: ArcSwap::default(),
             people: People::default(),
             limiter: Mutex::new(Limiter::new(limits)),
+            knows_nases: AtomicBool::new(false),
             ready: AtomicBool::new(false),
         }
     }
@@ -71,6 +73,11 @@ impl Register {
     /// Whether everything was loaded once.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether NASes were loaded once: before that everybody looks like a stranger.
+    pub fn knows_nases(&self) -> bool {
+        self.knows_nases.load(Ordering::Acquire)
     }
 
     /// NASes, groups and organisations as they are now.
@@ -92,7 +99,7 @@ impl Register {
         question: &Question<'_>,
     ) -> Facts {
         let policy = self.policy.load();
-        let routed = route(&nas.nas, question.realm().as_deref(), question.ssid, &question.packet);
+        let routed = route(&nas.nas, question.asker.realm().as_deref(), question.ssid, &question.packet);
         let organisation = policy
             .organisations
             .get(&routed.organisation)
@@ -100,7 +107,7 @@ impl Register {
         let found = organisation
             .as_ref()
             .map_or(Found::default(), |organisation| {
-                self.find(organisation, question, routed.by_realm)
+                self.find(organisation, &question.asker, routed.by_realm)
             });
         let groups = match &found.subject {
             Subject::Member(person, index) => person
@@ -130,26 +137,15 @@ impl Register {
 
     /// Whose report this is: the organisation by the NAS's routes, the member by User-Name or device.
     pub fn owner_of_report(&self, nas: &NasEntry, packet: &Packet<'_>) -> ReportOwner {
-        let name = packet.get(attrs::USER_NAME).unwrap_or_default();
-        let end = name.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
-        let name = std::str::from_utf8(&name[..end]).unwrap_or_default();
-        let realm = name.rsplit_once('@').map(|(_, realm)| realm.to_lowercase());
+        let asked = Asker::of(packet);
+        let realm = asked.realm();
         let routed = route(&nas.nas, realm.as_deref(), ssid_of(packet), packet);
         let policy = self.policy.load();
         let subject = policy
             .organisations
             .get(&routed.organisation)
             .map_or(Subject::Nobody, |organisation| {
-                let stripped = name.rsplit_once('@').map(|(user, _)| user);
-                let stripped = stripped.filter(|_| routed.by_realm);
-                let mac = packet
-                    .get(attrs::CALLING_STATION_ID)
-                    .and_then(|octets| Mac::parse(octets).ok());
-                let is_device = mac.is_some() && Mac::parse(name.as_bytes()).ok() == mac;
-                match (self.by_name(organisation, name, stripped), mac) {
-                    (Subject::Nobody, Some(mac)) if is_device => self.by_mac(organisation, mac),
-                    (subject, _) => subject,
-                }
+                self.find(organisation, &asked, routed.by_realm).subject
             });
         let group = match &subject {
             Subject::Member(person, index) => person
@@ -177,19 +173,21 @@ impl Register {
         decision: &Decision,
     ) -> Vec<NewLock> {
         let user = facts.member().map(|(_, member)| Key::User(member.id.0));
-        let device = question.mac.map(Key::Device);
+        let device = question.asker.mac.map(Key::Device);
+        // "Is this device known?" is what hotspots ask before they show their page: no is no guess.
+        let is_unknown_device = question.asker.mac_login.is_some() && user.is_none();
         match decision {
             Decision::Accept(_) => {
-                let mut limiter = self.limiter();
-                for key in [user, device].into_iter().flatten() {
-                    limiter.succeeded(key);
+                // The device's count runs out by itself: one good account must not pay for guesses at others.
+                if let Some(user) = user {
+                    self.limiter().succeeded(user);
                 }
                 Vec::new()
             }
             Decision::Refuse(Refused {
                 word: Refusal::WrongPassword | Refusal::UnknownUser,
                 ..
-            }) if !question.is_self_test() => {
+            }) if !question.is_self_test() && !is_unknown_device => {
                 let mut limiter = self.limiter();
                 [user, device, Some(Key::Nas(nas.nas.id.0))]
                     .into_iter()
@@ -199,6 +197,11 @@ impl Register {
             }
             Decision::Refuse(_) => Vec::new(),
         }
+    }
+
+    /// Whether a lock holds.
+    pub fn is_locked(&self, now: Time, key: Key) -> bool {
+        self.limiter().check(now, key).is_some()
     }
 
     fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
@@ -214,7 +217,7 @@ impl Register {
     ) -> Option<LockFacts> {
         let limiter = self.limiter();
         [
-            question.mac.map(Key::Device),
+            question.asker.mac.map(Key::Device),
             subject.membership().map(|id| Key::User(id.0)),
             Some(Key::Nas(nas.nas.id.0)),
         ]
@@ -228,10 +231,8 @@ impl Register {
         })
     }
 
-    fn find(&self, organisation: &OrganisationFacts, question: &Question<'_>, by_realm: bool) -> Found {
-        let name = std::str::from_utf8(question.user_name).unwrap_or_default();
-        let stripped = question.stripped_name().filter(|_| by_realm);
-        if let Some(mac) = question.mac_login {
+    fn find(&self, organisation: &OrganisationFacts, asked: &Asker<'_>, by_realm: bool) -> Found {
+        if let Some(mac) = asked.mac_login {
             let subject = self.by_mac(organisation, mac);
             if !matches!(subject, Subject::Nobody) {
                 return Found {
@@ -240,6 +241,8 @@ impl Register {
                 };
             }
         }
+        let name = std::str::from_utf8(asked.user_name).unwrap_or_default();
+        let stripped = asked.stripped_name().filter(|_| by_realm);
         Found {
             subject: self.by_name(organisation, name, stripped),
             by_mac: false,
