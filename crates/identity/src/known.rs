@@ -1,13 +1,36 @@
-//! What the Register loads of people: page by page at the start, one by one when news comes.
+//! What the Register loads of people: page by page at the start, as many as there is news of afterwards.
 //!
 //! Take the position of the news **before** the first page: what changes while pages are read is then read again.
 
 use crate::{Credential, Error, Form, Kind, MembershipId, PersonId};
-use kernel::{Db, OrganisationId, Time, id::Uuid};
+use kernel::{Db, OrganisationId, Time, Tx, Value, id::Uuid};
 use std::collections::HashMap;
 
 /// Most people in one page: a few megabytes.
 pub const MAX_PAGE: usize = 10_000;
+
+/// Ids that one statement of [`among_many!`](crate::among_many) asks for. One size for all: an engine keeps a plan for
+/// each text, and an id given twice costs nothing.
+pub const MANY: usize = 199;
+
+/// SQL that asks for [`MANY`](crate::known::MANY) ids at once: `before IN ($1,$2,…)after`. The ids are given by
+/// [`rounds`](crate::known::rounds).
+#[macro_export]
+macro_rules! among_many {
+    ($before:literal, $after:literal) => {
+        $crate::among_many!(@tens $before, $after; 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19)
+    };
+    (@tens $before:literal, $after:literal; $($ten:literal)*) => {
+        concat!(
+            $before, " IN ($1,$2,$3,$4,$5,$6,$7,$8,$9",
+            $(
+                ",$", $ten, "0,$", $ten, "1,$", $ten, "2,$", $ten, "3,$", $ten, "4,$",
+                $ten, "5,$", $ten, "6,$", $ten, "7,$", $ten, "8,$", $ten, "9",
+            )*
+            ")", $after
+        )
+    };
+}
 
 /// A person as the Register knows them.
 #[derive(Clone)]
@@ -56,6 +79,14 @@ kernel::statements! {
     CREDENTIALS = "SELECT id, person_id, form, value FROM credential WHERE person_id >= $1 AND person_id <= $2";
     MEMBERSHIPS = "SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method FROM membership
         WHERE person_id >= $1 AND person_id <= $2 ORDER BY person_id, created, id";
+    MANY_PEOPLE = among_many!("SELECT id, is_active, password_updated FROM person WHERE id", " ORDER BY id");
+    MANY_IDENTIFIERS = among_many!("SELECT person_id, realm, kind, value, folded FROM identifier WHERE person_id",
+        " ORDER BY person_id, created, id");
+    MANY_CREDENTIALS = among_many!("SELECT id, person_id, form, value FROM credential WHERE person_id", "");
+    MANY_MEMBERSHIPS = among_many!("SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method
+        FROM membership WHERE person_id", " ORDER BY person_id, created, id");
+    IDS = "SELECT id FROM person WHERE id > $1 ORDER BY id LIMIT $2";
+    HOLDER = "SELECT person_id AS id FROM membership WHERE id = $1";
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,6 +94,11 @@ struct PersonRow {
     id: Uuid,
     is_active: bool,
     password_updated: Option<Time>,
+}
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    id: Uuid,
 }
 
 #[derive(sqlx::FromRow)]
@@ -99,10 +135,66 @@ struct MembershipRow {
 /// # Errors
 /// [`Error::Engine`].
 pub async fn page(db: &Db, after: Option<PersonId>, limit: usize) -> Result<Vec<Known>, Error> {
-    let limit = i64::try_from(limit.clamp(1, MAX_PAGE)).unwrap_or(1);
-    let after = after.map_or(Uuid::nil(), |person| person.0);
-    let people: Vec<PersonRow> = db.all(PEOPLE, kernel::values![after, limit]).await?;
+    let people: Vec<PersonRow> = db.all(PEOPLE, page_values(after, limit)).await?;
     complete(db, people).await
+}
+
+/// The ids of a [`page`], for when a damaged row keeps the page from being read.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn ids(db: &Db, after: Option<PersonId>, limit: usize) -> Result<Vec<PersonId>, Error> {
+    let rows: Vec<IdRow> = db.all(IDS, page_values(after, limit)).await?;
+    Ok(rows.into_iter().map(|row| PersonId(row.id)).collect())
+}
+
+fn page_values(after: Option<PersonId>, limit: usize) -> Vec<Value> {
+    let limit = i64::try_from(limit.clamp(1, MAX_PAGE)).unwrap_or(1);
+    kernel::values![after.map_or(Uuid::nil(), |person| person.0), limit]
+}
+
+/// Those of these people who are there, in the order of their ids. [`MANY`] of them cost four reads.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn many(db: &Db, people: &[PersonId]) -> Result<Vec<Known>, Error> {
+    let mut known = Vec::with_capacity(people.len());
+    for ids in rounds(people.iter().map(|person| person.0).collect()) {
+        let people: Vec<PersonRow> = db.all(MANY_PEOPLE, ids.clone()).await?;
+        let parts = Parts {
+            identifiers: db.all(MANY_IDENTIFIERS, ids.clone()).await?,
+            credentials: db.all(MANY_CREDENTIALS, ids.clone()).await?,
+            memberships: db.all(MANY_MEMBERSHIPS, ids).await?,
+        };
+        known.extend(assemble(people, parts));
+    }
+    Ok(known)
+}
+
+/// The parameters of a statement made by [`among_many!`](crate::among_many) for each round of [`MANY`] ids, in their
+/// order. The last round is filled up with its last id.
+pub fn rounds(mut ids: Vec<Uuid>) -> impl Iterator<Item = Vec<Value>> {
+    ids.sort_unstable();
+    ids.dedup();
+    let number = ids.len().div_ceil(MANY);
+    (0..number).map(move |round| {
+        let of_round = ids.iter().skip(round * MANY).take(MANY);
+        let fill = std::iter::repeat_n(ids.last(), MANY).flatten();
+        of_round
+            .chain(fill)
+            .take(MANY)
+            .map(|id| Value::from(*id))
+            .collect()
+    })
+}
+
+/// Whose membership this is, as the transaction sees it.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn holder(tx: &mut Tx, membership: MembershipId) -> Result<Option<PersonId>, Error> {
+    let row: Option<IdRow> = tx.first(HOLDER, kernel::values![membership]).await?;
+    Ok(row.map(|row| PersonId(row.id)))
 }
 
 /// One person.
@@ -131,10 +223,23 @@ async fn complete(db: &Db, people: Vec<PersonRow>) -> Result<Vec<Known>, Error> 
     else {
         return Ok(Vec::new());
     };
-    let identifiers: Vec<IdentifierRow> = db.all(IDENTIFIERS, kernel::values![first, last]).await?;
-    let credentials: Vec<CredentialRow> = db.all(CREDENTIALS, kernel::values![first, last]).await?;
-    let memberships: Vec<MembershipRow> = db.all(MEMBERSHIPS, kernel::values![first, last]).await?;
+    let values = || kernel::values![first, last];
+    let parts = Parts {
+        identifiers: db.all(IDENTIFIERS, values()).await?,
+        credentials: db.all(CREDENTIALS, values()).await?,
+        memberships: db.all(MEMBERSHIPS, values()).await?,
+    };
+    Ok(assemble(people, parts))
+}
 
+/// Everything of some people beside themselves.
+struct Parts {
+    identifiers: Vec<IdentifierRow>,
+    credentials: Vec<CredentialRow>,
+    memberships: Vec<MembershipRow>,
+}
+
+fn assemble(people: Vec<PersonRow>, parts: Parts) -> Vec<Known> {
     let places: HashMap<Uuid, usize> = people
         .iter()
         .enumerate()
@@ -142,12 +247,12 @@ async fn complete(db: &Db, people: Vec<PersonRow>) -> Result<Vec<Known>, Error> 
         .collect();
     let mut known: Vec<Known> = people.into_iter().map(Known::bare).collect();
     // Somebody may have been made since the people were read: news tells of them.
-    for row in identifiers {
+    for row in parts.identifiers {
         if let Some(at) = places.get(&row.person_id) {
             known[*at].add_identifier(row);
         }
     }
-    for row in credentials {
+    for row in parts.credentials {
         if let (Some(at), Some(form)) = (places.get(&row.person_id), Form::from_word(&row.form)) {
             known[*at].stored = Some(Credential {
                 id: row.id,
@@ -156,7 +261,7 @@ async fn complete(db: &Db, people: Vec<PersonRow>) -> Result<Vec<Known>, Error> 
             });
         }
     }
-    for row in memberships {
+    for row in parts.memberships {
         if let Some(at) = places.get(&row.person_id) {
             known[*at].memberships.push(KnownMembership {
                 id: MembershipId(row.id),
@@ -168,7 +273,7 @@ async fn complete(db: &Db, people: Vec<PersonRow>) -> Result<Vec<Known>, Error> 
             });
         }
     }
-    Ok(known)
+    known
 }
 
 impl Known {
@@ -295,6 +400,89 @@ mod tests {
             });
         }
         assert_eq!(named.username, "shared");
+    }
+
+    #[tokio::test]
+    async fn many_are_those_that_one_by_one_are_found() {
+        let house = house().await;
+        let db = &house.kernel.db;
+        let acme = house.organisation(NewOrganisation::named("acme")).await;
+        let mut asked = vec![PersonId(Uuid::from_u128(7))];
+        for at in 0..MANY + 3 {
+            let new = NewPerson {
+                password: (at % 2 == 0).then(|| NewPassword::given("secret", Store::Nt)),
+                ..NewPerson::named(&format!("user-{at}"))
+            };
+            asked.push(house.admit(&acme, new).await.unwrap().person.id);
+        }
+        // Unsorted, somebody twice, and somebody who is not there.
+        asked.reverse();
+        asked.push(asked[5]);
+        let left_out = asked.swap_remove(9);
+        let many = many(db, &asked).await.unwrap();
+        assert_eq!(many.len(), MANY + 2);
+        assert!(many.is_sorted_by(|a, b| a.person < b.person));
+        assert!(many.iter().all(|known| known.person != left_out));
+        for known in many {
+            let alone = one(db, known.person).await.unwrap().unwrap();
+            assert_eq!(known.username, alone.username);
+            assert_eq!(known.identifiers, alone.identifiers);
+            assert_eq!(known.memberships, alone.memberships);
+            assert_eq!(known.memberships.len(), 1);
+            let value = |known: Known| known.stored.map(|credential| credential.value);
+            assert_eq!(value(known), value(alone));
+        }
+    }
+
+    #[test]
+    fn a_round_has_as_many_ids_as_its_statement_asks_for() {
+        fn check(ids: usize, expect: &[usize]) {
+            let given = (1..=ids as u128).map(Uuid::from_u128);
+            let rounds: Vec<Vec<Value>> = rounds(given.clone().chain(given).collect()).collect();
+            assert!(rounds.iter().all(|round| round.len() == MANY), "{ids}");
+            let different = |round: &Vec<Value>| {
+                let mut round: Vec<String> = round.iter().map(|id| format!("{id:?}")).collect();
+                round.dedup();
+                round.len()
+            };
+            let different: Vec<usize> = rounds.iter().map(different).collect();
+            assert_eq!(different, expect, "{ids}");
+        }
+        check(0, &[]);
+        check(1, &[1]);
+        check(MANY, &[MANY]);
+        check(MANY + 1, &[MANY, 1]);
+        check(1_000, &[MANY, MANY, MANY, MANY, MANY, 5]);
+        assert_eq!(MANY_PEOPLE.matches('$').count(), MANY);
+        assert!(MANY_PEOPLE.contains("$99,$100,") && MANY_PEOPLE.contains(",$199)"));
+    }
+
+    #[tokio::test]
+    async fn ids_are_those_of_the_page() {
+        let house = house().await;
+        let db = &house.kernel.db;
+        let acme = house.organisation(NewOrganisation::named("acme")).await;
+        for name in ["alice", "bob", "carol"] {
+            house.admit(&acme, NewPerson::named(name)).await.unwrap();
+        }
+        let first = page(db, None, 2).await.unwrap();
+        let people: Vec<PersonId> = first.iter().map(|known| known.person).collect();
+        assert_eq!(ids(db, None, 2).await.unwrap(), people);
+        assert_eq!(ids(db, Some(people[1]), 2).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_knows_the_holder_of_a_membership_it_has_made() {
+        let house = house().await;
+        let acme = house.organisation(NewOrganisation::named("acme")).await;
+        let mut tx = house.kernel.db.begin().await.unwrap();
+        let made = crate::person::insert(&mut tx, &house.kernel, &acme, NewPerson::named("alice"))
+            .await
+            .unwrap();
+        let found = holder(&mut tx, made.membership.id).await.unwrap();
+        assert_eq!(found, Some(made.person.id));
+        let nobody = MembershipId(Uuid::nil());
+        assert_eq!(holder(&mut tx, nobody).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::{Error, SETTING_CHANGED, Store, organisation};
 use kernel::{Db, Kernel, News, OrganisationId, history::Version, id::Uuid};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// Which form passwords of an organisation's people are kept in when nobody says: `hashed`, `recoverable` or `nt`.
 pub const PASSWORD_STORE: &str = "password_store";
@@ -17,6 +18,7 @@ kernel::statements! {
     pub STATEMENTS;
     GET = "SELECT id, value FROM setting WHERE name = $1 AND (organisation_id = $2 OR organisation_id IS NULL)
         ORDER BY CASE WHEN organisation_id IS NULL THEN 1 ELSE 0 END LIMIT 1";
+    ALL_NAMED = "SELECT organisation_id, value FROM setting WHERE name = $1";
     SET_FOR_ALL = "INSERT INTO setting (id, organisation_id, name, value, modified) VALUES ($1, NULL, $2, $3, $4)
         ON CONFLICT (name) WHERE organisation_id IS NULL
         DO UPDATE SET value = excluded.value, modified = excluded.modified RETURNING id, value";
@@ -33,6 +35,12 @@ struct SettingRow {
     value: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    organisation_id: Option<Uuid>,
+    value: String,
+}
+
 /// The value that an organisation goes by: its own, else everybody's. Without an organisation, everybody's.
 ///
 /// # Errors
@@ -46,6 +54,28 @@ pub async fn get(
     row.map(|row| serde_json::from_str(&row.value))
         .transpose()
         .map_err(|e| Error::Invalid(format!("setting '{name}': its row is not JSON: {e}")))
+}
+
+/// Every value of a name, by whose it is; `None` is everybody's. A row that is not JSON is logged and left out: one
+/// organisation's must not keep the others from theirs.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn all_named(
+    db: &Db,
+    name: &str,
+) -> Result<HashMap<Option<OrganisationId>, Value>, Error> {
+    let rows: Vec<OwnedRow> = db.all(ALL_NAMED, kernel::values![name]).await?;
+    let read = |row: OwnedRow| {
+        let owner = row.organisation_id.map(OrganisationId);
+        serde_json::from_str(&row.value)
+            .inspect_err(|e| {
+                tracing::error!(setting = name, organisation = ?owner, "a setting is not JSON: {e}");
+            })
+            .ok()
+            .map(|value| (owner, value))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
 /// Sets a value for an organisation, or for everybody.
@@ -194,6 +224,26 @@ mod tests {
         assert_eq!(password_store(db, one).await.unwrap(), Store::Nt);
         assert!(unset(kernel, None, PASSWORD_STORE).await.unwrap());
         assert_eq!(get(db, one, PASSWORD_STORE).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn all_of_a_name_come_at_once_and_one_that_is_not_json_is_left_out() {
+        let house = house().await;
+        let kernel = &house.kernel;
+        let one = Some(house.organisation(NewOrganisation::named("one")).await.id);
+        let two = Some(house.organisation(NewOrganisation::named("two")).await.id);
+        for (owner, value) in [(None, 1), (one, 2), (two, 3)] {
+            set(kernel, owner, "x", &json!(value)).await.unwrap();
+            set(kernel, owner, "y", &json!(9)).await.unwrap();
+        }
+        let all = async || all_named(&kernel.db, "x").await.unwrap();
+        let three = [(None, json!(1)), (one, json!(2)), (two, json!(3))];
+        assert_eq!(all().await, HashMap::from(three.clone()));
+        let mut tx = kernel.db.begin().await.unwrap();
+        let damage = "UPDATE setting SET value = '{' WHERE name = 'x' AND organisation_id = $1";
+        tx.run(damage, kernel::values![two]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(all().await, three.into_iter().take(2).collect());
     }
 
     #[tokio::test]

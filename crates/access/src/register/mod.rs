@@ -43,7 +43,8 @@ pub struct Register {
     policy: ArcSwap<Policy>,
     people: People,
     limiter: Mutex<Limiter>,
-    knows_nases: AtomicBool,
+    /// What stands in for the policy until one was loaded.
+    unloaded: Arc<Policy>,
     ready: AtomicBool,
 }
 
@@ -61,11 +62,12 @@ pub struct ReportOwner {
 impl Register {
     /// An empty register: not ready until it was loaded.
     pub fn new(limits: LimiterConfig) -> Self {
+        let unloaded = Arc::new(Policy::default());
         Self {
-            policy: ArcSwap::default(),
+            policy: ArcSwap::new(unloaded.clone()),
+            unloaded,
             people: People::default(),
             limiter: Mutex::new(Limiter::new(limits)),
-            knows_nases: AtomicBool::new(false),
             ready: AtomicBool::new(false),
         }
     }
@@ -77,7 +79,7 @@ impl Register {
 
     /// Whether NASes were loaded once: before that everybody looks like a stranger.
     pub fn knows_nases(&self) -> bool {
-        self.knows_nases.load(Ordering::Acquire)
+        !Arc::ptr_eq(&self.policy.load(), &self.unloaded)
     }
 
     /// NASes, groups and organisations as they are now.
