@@ -6,7 +6,7 @@
 
 use crate::group::{self, GroupId};
 use crate::rule::{self, Owner, Rows, Side};
-use identity::{Inserted, MembershipId, NewOrganisation, NewPerson, Organisation};
+use identity::{Inserted, MembershipId, NewOrganisation, NewPerson, Organisation, PersonId};
 use kernel::history::Version;
 use kernel::id::Uuid;
 use kernel::{Db, Error, Kernel, News, OrganisationId, Tx};
@@ -14,8 +14,9 @@ use radius_wire::dictionary::Dictionary;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Told when the groups or the rules of a membership change. The subject is the membership. It is not told of a person
-/// who is just admitted: `person.changed` is, and a reader then asks for the rules too.
+/// Told when the groups or the rules of a membership change. The subject is the membership; the detail has whose it is,
+/// as `person`. It is not told of a person who is just admitted: `person.changed` is, and a reader then asks for the
+/// rules too.
 pub const RULES_CHANGED: &str = "membership.rules";
 
 /// Priority of the group that a person is admitted into; the lowest number is looked at first.
@@ -39,6 +40,8 @@ kernel::statements! {
         ) AS every ORDER BY membership_id LIMIT $2";
     GROUPS_BETWEEN = "SELECT id, membership_id, group_id, priority FROM group_member
         WHERE membership_id >= $1 AND membership_id <= $2 ORDER BY membership_id, priority, group_id";
+    GROUPS_OF_MANY = identity::among_many!("SELECT id, membership_id, group_id, priority FROM group_member
+        WHERE membership_id", " ORDER BY membership_id, priority, group_id");
     JOIN = "INSERT INTO group_member (id, membership_id, group_id, priority, created) VALUES ($1, $2, $3, $4, $5)";
     MOVE = "UPDATE group_member SET priority = $2 WHERE id = $1";
     LEAVE = "DELETE FROM group_member WHERE id = $1";
@@ -232,11 +235,7 @@ pub async fn set_groups(
         is_changed = true;
     }
     if is_changed {
-        tx.tell(
-            now,
-            News::new(RULES_CHANGED, Some(organisation.id), membership.0),
-        )
-        .await?;
+        tell_rules(&mut tx, kernel, organisation.id, membership).await?;
         tx.commit().await?;
     }
     Ok(is_changed)
@@ -317,10 +316,27 @@ async fn change_rules(
     let owner = Owner::Membership(membership);
     let (rows, is_changed) = rule::replace(tx, kernel, organisation, owner, change).await?;
     if is_changed {
-        let news = News::new(RULES_CHANGED, Some(organisation), membership.0);
-        tx.tell(kernel.now(), news).await?;
+        tell_rules(tx, kernel, organisation, membership).await?;
     }
     Ok(rows)
+}
+
+async fn tell_rules(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    membership: MembershipId,
+) -> Result<(), Error> {
+    let mut news = News::new(RULES_CHANGED, Some(organisation), membership.0);
+    if let Some(person) = identity::known::holder(tx, membership).await? {
+        news = news.with_detail(serde_json::json!({ "person": person }));
+    }
+    tx.tell(kernel.now(), news).await
+}
+
+/// The person that the detail of [`RULES_CHANGED`] tells of.
+pub fn person_of_detail(detail: &serde_json::Value) -> Option<PersonId> {
+    detail.get("person")?.as_str()?.parse().ok().map(PersonId)
 }
 
 /// The groups of a membership, those looked at first first.
@@ -351,6 +367,36 @@ pub async fn rules_of(kernel: &Kernel, membership: MembershipId) -> Result<Membe
         groups: groups_of(&kernel.db, membership).await?,
         rows: rule::load(kernel, Owner::Membership(membership)).await?,
     })
+}
+
+/// What access knows of these memberships; those that are in no group and have no rules are not among them.
+///
+/// # Errors
+/// As [`rules_of`].
+pub async fn rules_of_many(
+    kernel: &Kernel,
+    memberships: &[MembershipId],
+) -> Result<HashMap<MembershipId, MembershipRules>, Error> {
+    let mut known: HashMap<MembershipId, MembershipRules> = HashMap::new();
+    for round in identity::known::rounds(memberships.iter().map(|id| id.0).collect()) {
+        let places: Vec<MemberRow> = kernel.db.all(GROUPS_OF_MANY, round.clone()).await?;
+        let rows = rule::load_many(kernel, round).await?;
+        for (id, groups) in by_membership(places) {
+            known.entry(MembershipId(id)).or_insert_with(|| bare(id)).groups = groups;
+        }
+        for (id, rows) in rows {
+            known.entry(MembershipId(id)).or_insert_with(|| bare(id)).rows = rows;
+        }
+    }
+    Ok(known)
+}
+
+fn bare(membership: Uuid) -> MembershipRules {
+    MembershipRules {
+        membership: MembershipId(membership),
+        groups: Vec::new(),
+        rows: Rows::default(),
+    }
 }
 
 /// A page of what access knows of memberships, in the order of their ids. Those that are in no group and have no rules
@@ -414,6 +460,10 @@ async fn groups_between(
     last: MembershipId,
 ) -> Result<HashMap<Uuid, Vec<Place>>, Error> {
     let rows: Vec<MemberRow> = db.all(GROUPS_BETWEEN, kernel::values![first, last]).await?;
+    Ok(by_membership(rows))
+}
+
+fn by_membership(rows: Vec<MemberRow>) -> HashMap<Uuid, Vec<Place>> {
     let mut groups: HashMap<Uuid, Vec<Place>> = HashMap::new();
     for row in rows {
         groups.entry(row.membership_id).or_default().push(Place {
@@ -421,7 +471,7 @@ async fn groups_between(
             priority: row.priority,
         });
     }
-    Ok(groups)
+    groups
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! Counts wrong passwords and says who must wait.
 //!
-//! Pure: time is handed in, nothing is stored. One table per kind of key, each bounded, so that somebody who invents
+//! Pure: time is handed in, nothing is stored. Time may be set back: neither a lock nor a window then lasts longer than
+//! it would from the present moment. One table per kind of key, each bounded, so that somebody who invents
 //! MAC addresses cannot push the counters of people out. A lock that begins is handed to the caller, who stores it.
 //! It must **never** count what was not a guess: only a wrong proof is a failure, not an expired account.
 
 use kernel::Time;
 use kernel::id::Uuid;
 use proof::mac::Mac;
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 
 /// Keys remembered per kind: a busy city's people failing within one window; about 10 MB for each kind when full.
 pub const MAX_TRACKED: usize = 100_000;
 /// Locked keys that are spared when the table is full, before one has to go anyway.
 const MAX_SPARED: usize = 8;
+/// How far ahead a window may have begun: packets are stamped before they wait for each other, and clocks are slewed.
+const MAX_SKEW_SECONDS: i64 = 2;
 
 /// Who is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +103,13 @@ pub struct Limit {
     pub lock_seconds: u32,
 }
 
+impl Limit {
+    /// When a lock that begins now ends.
+    fn lock_end(&self, now: Time) -> Time {
+        now.plus_seconds(self.lock_seconds.into())
+    }
+}
+
 /// The limits of the three kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimiterConfig {
@@ -146,17 +157,27 @@ pub struct NewLock {
 struct Count {
     failures: u32,
     first: Time,
-    until: Option<Time>,
+    // Checking shortens it when the clock was set back.
+    until: Cell<Option<Time>>,
     turn: u64,
 }
 
 impl Count {
     /// Whether nothing of it matters any more.
     fn is_over(&self, now: Time, limit: &Limit) -> bool {
-        match self.until {
-            Some(until) => until <= now,
-            None => self.first.plus_seconds(limit.window_seconds.into()) <= now,
+        if self.until.get().is_some() {
+            return self.locked_until(now, limit).is_none();
         }
+        let is_ahead = self.first > now.plus_seconds(MAX_SKEW_SECONDS);
+        is_ahead || self.first.plus_seconds(limit.window_seconds.into()) <= now
+    }
+
+    /// When its lock ends, if it is locked now. A lock with more than a whole one left began in what is now the future:
+    /// what is left of it becomes a whole one.
+    fn locked_until(&self, now: Time, limit: &Limit) -> Option<Time> {
+        let until = self.until.get()?.min(limit.lock_end(now));
+        self.until.set(Some(until));
+        (until > now).then_some(until)
     }
 }
 
@@ -189,7 +210,8 @@ impl Table {
             };
             match self.counts.get(&oldest) {
                 Some(count) if count.turn == turn => {
-                    if count.until.is_some_and(|until| until > now) && spared < MAX_SPARED {
+                    let is_locked = count.locked_until(now, &self.limit).is_some();
+                    if is_locked && spared < MAX_SPARED {
                         spared += 1;
                         self.order.push_back((turn, oldest));
                     } else {
@@ -203,7 +225,7 @@ impl Table {
         let count = Count {
             failures,
             first: now,
-            until,
+            until: Cell::new(until),
             turn: self.turn,
         };
         self.counts.insert(key, count);
@@ -230,11 +252,11 @@ impl Table {
         }
         let count = self.counts.get_mut(&key)?;
         count.failures = count.failures.saturating_add(1);
-        if count.until.is_some() || count.failures < self.limit.failures {
+        if count.until.get().is_some() || count.failures < self.limit.failures {
             return None;
         }
-        let until = now.plus_seconds(self.limit.lock_seconds.into());
-        count.until = Some(until);
+        let until = self.limit.lock_end(now);
+        count.until.set(Some(until));
         Some(NewLock {
             key,
             failures: count.failures,
@@ -275,11 +297,8 @@ impl Limiter {
 
     /// When the key's lock ends, if it is locked now.
     pub fn check(&self, now: Time, key: Key) -> Option<Time> {
-        self.table(key)
-            .counts
-            .get(&key)?
-            .until
-            .filter(|until| *until > now)
+        let table = self.table(key);
+        table.counts.get(&key)?.locked_until(now, &table.limit)
     }
 
     /// Counts a wrong proof. The lock is given once, when it begins.
@@ -293,7 +312,7 @@ impl Limiter {
         if table
             .counts
             .get(&key)
-            .is_some_and(|count| count.until.is_none())
+            .is_some_and(|count| count.until.get().is_none())
         {
             table.counts.remove(&key);
         }
@@ -304,12 +323,13 @@ impl Limiter {
         self.table_mut(key).counts.remove(&key).is_some()
     }
 
-    /// Takes a stored lock over, such as after a start or from another node.
+    /// Takes a stored lock over, such as after a start or from another node. It holds no longer than one that begins now.
     pub fn restore(&mut self, now: Time, lock: NewLock) {
         if lock.until > now {
             let table = self.table_mut(lock.key);
             table.counts.remove(&lock.key);
-            table.insert(now, lock.key, lock.failures, Some(lock.until));
+            let until = lock.until.min(table.limit.lock_end(now));
+            table.insert(now, lock.key, lock.failures, Some(until));
         }
     }
 
@@ -393,6 +413,58 @@ mod tests {
         check(&[0, 1, 2, 3, 4], Some(2));
         check(&[0, 1, 60, 61], None);
         check(&[0, 1, 60, 61, 62], Some(62));
+    }
+
+    /// Locks at second 1,000,000 + 2 for 100 seconds, sets the clock to `to` and checks then and `later` seconds later.
+    fn check_set_back(to: i64, later: i64, expect: Option<i64>) {
+        let mut limiter = limiter(10);
+        for second in [0, 1, 2] {
+            limiter.failed(at(second), user(1));
+        }
+        limiter.check(at(to), user(1));
+        let held = limiter.check(at(to + later), user(1));
+        assert_eq!(held, expect.map(at), "{to} + {later}");
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_lengthen_a_lock() {
+        check_set_back(52, 49, Some(102));
+        check_set_back(52, 50, None);
+        check_set_back(2, 99, Some(102));
+        check_set_back(-3_600, 0, Some(-3_500));
+        check_set_back(-3_600, 99, Some(-3_500));
+        check_set_back(-3_600, 100, None);
+    }
+
+    #[test]
+    fn a_lock_restored_by_a_clock_that_is_behind_lasts_no_longer_than_one() {
+        let mut limiter = limiter(10);
+        let lock = NewLock {
+            key: user(1),
+            failures: 3,
+            until: at(3_700),
+        };
+        limiter.restore(at(0), lock);
+        assert_eq!(limiter.check(at(99), user(1)), Some(at(100)));
+        assert_eq!(limiter.check(at(100), user(1)), None);
+    }
+
+    #[test]
+    fn a_window_that_began_in_the_future_is_over() {
+        fn check(to: i64, is_locked: bool) {
+            let mut limiter = limiter(10);
+            limiter.failed(at(0), user(1));
+            limiter.failed(at(1), user(1));
+            assert_eq!(limiter.failed(at(to), user(1)).is_some(), is_locked, "{to}");
+            limiter.failed(at(to), user(1));
+            assert!(limiter.failed(at(to), user(1)).is_none() || !is_locked);
+            assert!(limiter.check(at(to), user(1)).is_some(), "{to}: three in a row lock");
+        }
+        // Two packets whose stamps crossed are still of one window.
+        check(-1, true);
+        check(-MAX_SKEW_SECONDS, true);
+        check(-MAX_SKEW_SECONDS - 1, false);
+        check(-3_600, false);
     }
 
     #[test]

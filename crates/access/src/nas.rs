@@ -29,6 +29,9 @@ kernel::define_id! {
 
 /// Told when a NAS is added or anything about it changes. The subject is the NAS.
 pub const CHANGED: &str = "nas.changed";
+/// Told when a NAS reported to have started or to go down. The subject is the NAS. Nothing that a decision looks at is
+/// different then, so the Register has nothing to read again.
+pub const STARTED: &str = "nas.started";
 /// Told when a NAS is removed. The subject is the NAS.
 pub const REMOVED: &str = "nas.removed";
 

@@ -3,7 +3,7 @@
 use super::examine::{clean_routes, examine, fresh, place_of};
 use super::row::{IdRow, ListedRow, LoadedRow, NasRow, RouteRow, by_nas};
 use super::secret::{self, CURRENT, NasSecrets};
-use super::{CHANGED, Nas, NasChange, NasId, NewNas, REMOVED, Route};
+use super::{CHANGED, Nas, NasChange, NasId, NewNas, REMOVED, Route, STARTED};
 use crate::observation::Seen;
 use kernel::history::Version;
 use kernel::id::Uuid;
@@ -306,8 +306,8 @@ pub async fn remove(kernel: &Kernel, id: NasId) -> Result<Nas, Error> {
     Ok(nas)
 }
 
-/// Notes that the NAS reported to have started (or to go down) at this moment; whether that is newer than what was
-/// known.
+/// Notes that the NAS reported to have started (or to go down) at this moment, and tells [`STARTED`]; whether that is
+/// newer than what was known.
 ///
 /// # Errors
 /// [`Error::Engine`].
@@ -316,7 +316,7 @@ pub async fn note_restart(tx: &mut Tx, now: Time, id: NasId, at: Time) -> Result
     let Some(organisation) = row.map(|row| OrganisationId(row.id)) else {
         return Ok(false);
     };
-    tx.tell(now, News::new(CHANGED, Some(organisation), id.0))
+    tx.tell(now, News::new(STARTED, Some(organisation), id.0))
         .await?;
     Ok(true)
 }

@@ -1,7 +1,7 @@
 //! People in memory: found by name, held by id, in shards behind small locks.
 
 use crate::facts::PersonFacts;
-use identity::{Kind, PersonId};
+use identity::{Kind, MembershipId, PersonId};
 use kernel::OrganisationId;
 use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, Entry};
@@ -23,6 +23,7 @@ struct Name {
 struct Shard {
     names: HashMap<Name, PersonId>,
     people: HashMap<PersonId, Arc<PersonFacts>>,
+    holders: HashMap<MembershipId, PersonId>,
 }
 
 /// Everybody.
@@ -69,9 +70,14 @@ impl People {
         for name in names(&person) {
             write(self.shard(&name)).names.insert(name, person.id);
         }
+        for member in &person.memberships {
+            write(self.shard(&member.id)).holders.insert(member.id, person.id);
+        }
         if let Some(old) = old {
             let still: Vec<Name> = names(&person).collect();
             self.drop_names(&old, &still);
+            let is_left = |id| person.memberships.iter().all(|member| member.id != id);
+            self.drop_memberships(&old, is_left);
         }
     }
 
@@ -80,6 +86,7 @@ impl People {
         let old = write(self.shard(&id)).people.remove(&id);
         if let Some(old) = old {
             self.drop_names(&old, &[]);
+            self.drop_memberships(&old, |_| true);
         }
     }
 
@@ -93,15 +100,15 @@ impl People {
         self.len() == 0
     }
 
-    /// The id of whoever holds a membership. Walks over everybody: for news, not for packets.
-    pub fn holder_of(&self, membership: identity::MembershipId) -> Option<PersonId> {
-        self.shards.iter().find_map(|shard| {
-            read(shard)
-                .people
-                .values()
-                .find(|person| person.memberships.iter().any(|m| m.id == membership))
-                .map(|person| person.id)
-        })
+    /// The id of whoever holds a membership.
+    pub fn holder_of(&self, membership: MembershipId) -> Option<PersonId> {
+        read(self.shard(&membership)).holders.get(&membership).copied()
+    }
+
+    fn drop_memberships(&self, old: &PersonFacts, is_left: impl Fn(MembershipId) -> bool) {
+        for member in old.memberships.iter().filter(|member| is_left(member.id)) {
+            write(self.shard(&member.id)).holders.remove(&member.id);
+        }
     }
 
     fn drop_names(&self, old: &PersonFacts, still: &[Name]) {
@@ -145,7 +152,8 @@ fn write(shard: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::StoredFacts;
+    use crate::facts::{MembershipFacts, StoredFacts};
+    use crate::rule::RuleSet;
     use kernel::id::Uuid;
 
     fn person(id: u128, names: &[&str]) -> PersonFacts {
@@ -176,6 +184,42 @@ mod tests {
         assert_eq!(found(&people, "alice"), None);
         assert_eq!(found(&people, "alicia"), Some(1));
         assert_eq!(found(&people, "ali"), Some(1));
+    }
+
+    fn member(id: u128) -> MembershipFacts {
+        MembershipFacts {
+            id: MembershipId(Uuid::from_u128(id)),
+            organisation: OrganisationId(Uuid::from_u128(9)),
+            is_enabled: true,
+            expires: None,
+            is_verified: true,
+            password_updated: None,
+            rules: RuleSet::default(),
+            groups: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_membership_leads_to_its_holder_until_it_is_left() {
+        let people = People::default();
+        let put = |memberships: &[u128]| {
+            people.put(PersonFacts {
+                memberships: memberships.iter().copied().map(member).collect(),
+                ..person(1, &["alice"])
+            });
+        };
+        let held = |membership| {
+            let holder = people.holder_of(MembershipId(Uuid::from_u128(membership)));
+            holder.map(|person| person.0.as_u128())
+        };
+        put(&[10, 11]);
+        assert_eq!((held(10), held(11), held(12)), (Some(1), Some(1), None));
+        put(&[11, 12]);
+        assert_eq!((held(10), held(11), held(12)), (None, Some(1), Some(1)));
+        people.remove(PersonId(Uuid::from_u128(1)));
+        assert_eq!((held(10), held(11), held(12)), (None, None, None));
+        let left: usize = people.shards.iter().map(|shard| read(shard).holders.len()).sum();
+        assert_eq!(left, 0);
     }
 
     #[test]

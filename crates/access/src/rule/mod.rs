@@ -17,7 +17,7 @@ pub use op::{Op, Side};
 pub use parse::{MAX_VALUE_OCTETS, parse_line, parse_lines};
 pub use reply::{RenderFault, ReplyItem, ReplyList, ReplyRow};
 pub use store::{Owner, STATEMENTS};
-pub(crate) use store::{load, load_groups, load_memberships, replace};
+pub(crate) use store::{load, load_groups, load_many, load_memberships, replace};
 
 use parse::Target;
 use radius_wire::dictionary::{Attribute, Dictionary};
@@ -36,6 +36,7 @@ pub struct Row {
     op: Op,
     value: String,
     is_hidden: bool,
+    is_damaged: bool,
 }
 
 impl Row {
@@ -58,6 +59,7 @@ impl Row {
             op,
             value: value.to_owned(),
             is_hidden: target.is_secret(),
+            is_damaged: false,
         })
     }
 
@@ -68,6 +70,15 @@ impl Row {
             op,
             value,
             is_hidden,
+            is_damaged: false,
+        }
+    }
+
+    /// The same, but what was stored of it cannot be read: it does not compile.
+    pub(crate) fn damaged(self) -> Self {
+        Self {
+            is_damaged: true,
+            ..self
         }
     }
 
@@ -91,9 +102,16 @@ impl Row {
         self.is_hidden
     }
 
-    /// The value's text for people: dots where it is a secret.
+    /// Whether what was stored of it cannot be read. Such a check never matches; such a reply is left out.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
+    /// The value's text for people: a word in brackets where it is a secret or cannot be read.
     pub fn shown_value(&self) -> &str {
-        if self.is_hidden {
+        if self.is_damaged {
+            "(damaged)"
+        } else if self.is_hidden {
             "(hidden)"
         } else {
             &self.value
@@ -271,6 +289,9 @@ impl<'d> Compiler<'d> {
     }
 
     fn target(&mut self, row: &Row, side: Side) -> Result<(Arc<Attribute>, Option<u8>), String> {
+        if row.is_damaged {
+            return Err("what the database has of it cannot be read; set it again".to_owned());
+        }
         let target = Target::find(self.dictionary, &row.attribute)?;
         parse::validate(&target, side, row.op, &row.value)?;
         let attribute = match self.shared.get(target.attribute.name()) {
@@ -362,11 +383,19 @@ mod tests {
     }
 
     #[test]
-    fn a_row_the_dictionary_lost_fails_as_check_and_is_left_out_as_reply() {
+    fn a_row_that_is_lost_or_damaged_fails_as_check_and_is_left_out_as_reply() {
         let lost = Row::stored("No-Such-Thing".into(), Op::Equal, "1".into(), false);
+        is_not_compiled(lost.clone(), lost);
+        // Sound ones, but for the damage.
+        let check = Row::stored("NAS-Port".into(), Op::NotEqual, "7".into(), false);
+        let reply = Row::stored("Session-Timeout".into(), Op::Assign, "60".into(), false);
+        is_not_compiled(check.damaged(), reply.damaged());
+    }
+
+    fn is_not_compiled(check: Row, reply: Row) {
         let rows = Rows {
-            checks: vec![lost.clone()],
-            replies: vec![lost],
+            checks: vec![check],
+            replies: vec![reply],
         };
         let (set, faults) = Compiler::new(Dictionary::builtin()).compile(&rows);
         assert_eq!(faults.len(), 2, "{faults:?}");

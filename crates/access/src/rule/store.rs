@@ -1,13 +1,15 @@
 //! Rows of rules in the database: one table for each side, an owner that is a membership or a group.
 //!
-//! A secret value (Tunnel-Password) lies sealed. Each row is versioned by itself; a secret one without its value.
+//! A secret value (Tunnel-Password) lies sealed. Each row is versioned by itself; a secret one without its value. A row
+//! that is damaged is read as one that does not compile: it must **never** keep the others from being loaded.
 
 use super::{Op, Row, Rows, Side};
 use crate::group::GroupId;
 use identity::MembershipId;
 use kernel::history::Version;
 use kernel::id::Uuid;
-use kernel::{Error, Kernel, OrganisationId, Place, Time, Tx};
+use kernel::seal::SealError;
+use kernel::{Error, Kernel, OrganisationId, Place, Time, Tx, Value};
 use std::collections::HashMap;
 
 /// Whose rows.
@@ -71,6 +73,12 @@ kernel::statements! {
     CHECKS_OF_GROUPS = between!("access_check", "group_id");
     REPLIES_OF_MEMBERSHIPS = between!("access_reply", "membership_id");
     REPLIES_OF_GROUPS = between!("access_reply", "group_id");
+    CHECKS_OF_MANY = identity::among_many!(
+        "SELECT id, membership_id AS owner, position, attribute, op, value, is_sealed FROM access_check WHERE membership_id",
+        " ORDER BY membership_id, position");
+    REPLIES_OF_MANY = identity::among_many!(
+        "SELECT id, membership_id AS owner, position, attribute, op, value, is_sealed FROM access_reply WHERE membership_id",
+        " ORDER BY membership_id, position");
     INSERT_CHECK = insert!("access_check");
     INSERT_REPLY = insert!("access_reply");
     MOVE_CHECK = "UPDATE access_check SET position = $2 WHERE id = $1";
@@ -105,38 +113,41 @@ fn place(side: Side, row: Uuid) -> Place {
     }
 }
 
-/// An opened row; an operator or a secret that makes no sense is logged. Such a check becomes one that cannot be
-/// compiled, and so never matches; such a reply is left out the same way.
+/// An opened row. One whose operator or secret cannot be read is logged and does not compile: such a check never
+/// matches, such a reply is left out. A key that is not in the ring is an error: then no secret opens.
 fn open(kernel: &Kernel, side: Side, stored: &StoredRow) -> Result<Row, Error> {
+    let mut is_damaged = false;
     let op = Op::parse(&stored.op).unwrap_or_else(|reason| {
-        tracing::error!(row = %stored.id, "rule: {reason}");
-        // Ordering a value that is not a number is refused for every attribute.
-        Op::Greater
+        tracing::error!(row = %stored.id, "a rule is not applied: {reason}");
+        is_damaged = true;
+        Op::Equal
     });
     let value = if stored.is_sealed {
-        let opened = kernel.keys.open(place(side, stored.id), &stored.value)?;
-        String::from_utf8_lossy(&opened).into_owned()
+        match kernel.keys.open(place(side, stored.id), &stored.value) {
+            Ok(opened) => String::from_utf8_lossy(&opened).into_owned(),
+            Err(e @ SealError::KeyMissing(_)) => return Err(e.into()),
+            Err(e) => {
+                tracing::error!(row = %stored.id, "a rule is not applied: {e}");
+                is_damaged = true;
+                String::new()
+            }
+        }
     } else {
         stored.value.clone()
     };
-    Ok(Row::stored(
-        stored.attribute.clone(),
-        op,
-        value,
-        stored.is_sealed,
-    ))
+    let row = Row::stored(stored.attribute.clone(), op, value, stored.is_sealed);
+    Ok(if is_damaged { row.damaged() } else { row })
 }
 
 async fn read(
     kernel: &Kernel,
     checks: &'static str,
     replies: &'static str,
-    first: Uuid,
-    last: Uuid,
+    values: Vec<Value>,
 ) -> Result<HashMap<Uuid, Rows>, Error> {
     let mut rows: HashMap<Uuid, Rows> = HashMap::new();
     for (side, sql) in [(Side::Check, checks), (Side::Reply, replies)] {
-        let stored: Vec<StoredRow> = kernel.db.all(sql, kernel::values![first, last]).await?;
+        let stored: Vec<StoredRow> = kernel.db.all(sql, values.clone()).await?;
         for row in stored {
             let opened = open(kernel, side, &row)?;
             rows.entry(row.owner)
@@ -154,7 +165,8 @@ pub(crate) async fn load_groups(
     first: GroupId,
     last: GroupId,
 ) -> Result<HashMap<Uuid, Rows>, Error> {
-    read(kernel, CHECKS_OF_GROUPS, REPLIES_OF_GROUPS, first.0, last.0).await
+    let values = kernel::values![first, last];
+    read(kernel, CHECKS_OF_GROUPS, REPLIES_OF_GROUPS, values).await
 }
 
 /// The rows of the memberships whose ids lie between these, both included.
@@ -167,10 +179,17 @@ pub(crate) async fn load_memberships(
         kernel,
         CHECKS_OF_MEMBERSHIPS,
         REPLIES_OF_MEMBERSHIPS,
-        first.0,
-        last.0,
+        kernel::values![first, last],
     )
     .await
+}
+
+/// The rows of the memberships of one of [`identity::known::rounds`].
+pub(crate) async fn load_many(
+    kernel: &Kernel,
+    round: Vec<Value>,
+) -> Result<HashMap<Uuid, Rows>, Error> {
+    read(kernel, CHECKS_OF_MANY, REPLIES_OF_MANY, round).await
 }
 
 /// The rows of one owner.

@@ -104,7 +104,11 @@ impl Compiler<'_> {
                 .get(&later.attribute.to_ascii_lowercase())
                 .copied()
             else {
-                return self.error(self.unknown_attribute(&later.attribute));
+                // A name for a value of nothing does no harm, and must not cost the rest of the file.
+                let text = format!("VALUE {}: {}", later.name, self.unknown_attribute(&later.attribute));
+                let place = self.place.clone();
+                self.warn(&place, text);
+                continue;
             };
             // Written before its attribute it is an older name: understood, not shown.
             self.value(at, &later.name, later.number, false)?;

@@ -59,9 +59,6 @@ impl Compiler<'_> {
                     ));
                 }
                 match data_type {
-                    T::Tlv if (format.type_octets, format.length_octets) != (1, 1) => {
-                        self.error("tlv needs a vendor of format 1,1")
-                    }
                     T::Extended | T::LongExtended | T::Evs | T::Vsa => {
                         self.error("extended types are not possible inside a vendor")
                     }

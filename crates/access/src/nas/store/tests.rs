@@ -416,7 +416,7 @@ async fn routes_are_replaced_whole_and_must_lead_somewhere() {
 }
 
 #[tokio::test]
-async fn a_restart_only_moves_on_and_a_removed_nas_is_gone() {
+async fn a_restart_only_moves_on_and_is_no_change() {
     let house = house().await;
     let id = add(&house.kernel, house.nas_at("10.0.0.1"))
         .await
@@ -434,6 +434,18 @@ async fn a_restart_only_moves_on_and_a_removed_nas_is_gone() {
     }
     let (nas, _) = load_one(&house.kernel, id).await.unwrap().unwrap();
     assert_eq!(nas.restarted_at, Some(at(11)));
+    assert_eq!(house.told(STARTED, id).await, 2);
+    assert_eq!(house.told(CHANGED, id).await, 1, "when it was added");
+}
+
+#[tokio::test]
+async fn a_removed_nas_is_gone() {
+    let house = house().await;
+    let id = add(&house.kernel, house.nas_at("10.0.0.1"))
+        .await
+        .unwrap()
+        .nas
+        .id;
     remove(&house.kernel, id).await.unwrap();
     assert!(load_one(&house.kernel, id).await.unwrap().is_none());
     assert!(matches!(
