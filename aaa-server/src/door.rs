@@ -105,6 +105,11 @@ impl Lane {
 }
 
 impl Shared {
+    /// Whether logins are decided and reports are taken.
+    pub fn is_ready(&self) -> bool {
+        self.register.is_ready() && self.journal.get().is_some()
+    }
+
     fn micros(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }

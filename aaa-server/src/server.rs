@@ -87,7 +87,6 @@ impl Server {
         // The journal's lock guards the node id as well.
         let node = node_id(&kernel, &data)?;
         shared.recorder.set_node(&node);
-        let _ = shared.journal.set(journal.clone());
         let lanes = bind(&shared.config, threads)?;
         let _ = shared.pool.set(start_pool(&shared)?);
 
@@ -141,9 +140,9 @@ impl Server {
         &self.listeners
     }
 
-    /// Whether logins are decided.
+    /// Whether logins are decided and reports are taken.
     pub fn is_ready(&self) -> bool {
-        self.shared.register.is_ready()
+        self.shared.is_ready()
     }
 
     /// What a health page may read at any time.
@@ -184,9 +183,9 @@ impl Server {
 pub struct ServerHealth(Arc<Shared>);
 
 impl ServerHealth {
-    /// Whether logins are decided.
+    /// Whether logins are decided and reports are taken.
     pub fn is_ready(&self) -> bool {
-        self.0.register.is_ready()
+        self.0.is_ready()
     }
 
     /// Counters by word, sizes of queues.

@@ -1,12 +1,13 @@
 //! Draining the journal into SQL, on a thread of its own: `usage::Writer` does the work, this gives it its ends, keeps
-//! at it while the database is away, and sees to what recurs: restarts that close sessions, and old segments.
+//! at it while the database is away, and sees to what recurs: restarts that close sessions, and old segments. It hands the
+//! journal to the door, once it knows that what is put there will be applied.
 
 use crate::door::{Acknowledgement, Shared};
-use chrono_tz::Tz;
 use access::nas::NasId;
-use journal::Journal;
-use kernel::{OrganisationId, Time};
+use chrono_tz::Tz;
+use journal::{Journal, Position};
 use kernel::id::Uuid;
+use kernel::{OrganisationId, Time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,23 +38,23 @@ pub fn run(
 ) {
     let mut pause = FIRST_PAUSE;
     let mut tries_left = LAST_TRIES;
-    // Until the checkpoint is known nothing can be applied.
+    let origin = Origin {
+        node: node.to_owned(),
+        journal: journal.id().to_string(),
+    };
+    // Until the checkpoint is known nothing can be applied, and no report is taken: its place might count as applied.
     let mut writer = loop {
-        let origin = Origin {
-            node: node.to_owned(),
-            journal: journal.id().to_string(),
-        };
-        let writer = Writer::new(shared.kernel.clone(), origin, ends(shared, journal));
-        match runtime.block_on(writer) {
+        match runtime.block_on(begin(shared, journal, &origin)) {
             Ok(writer) => break writer,
             Err(_) if closed.load(Ordering::Acquire) => return,
             Err(e) => {
-                tracing::error!("accounting waits in the journal: {e}");
+                tracing::error!("accounting waits: {e}");
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     };
+    let _ = shared.journal.set(journal.clone());
     pause = FIRST_PAUSE;
     let progress = writer.progress();
     let (mut settled, mut swept) = (Instant::now(), Instant::now());
@@ -89,6 +90,39 @@ pub fn run(
             }
         }
     }
+}
+
+/// A writer that goes on where the database says the journal is applied to, once the journal is not behind that.
+async fn begin(
+    shared: &Arc<Shared>,
+    journal: &Arc<Journal<Acknowledgement>>,
+    origin: &Origin,
+) -> Result<Writer, String> {
+    let kernel = &shared.kernel;
+    let checkpoint = usage::checkpoint(&kernel.db, origin)
+        .await
+        .map_err(|e| e.to_string())?;
+    go_on_behind(journal, checkpoint)?;
+    Writer::new(kernel.clone(), origin.clone(), ends(shared, journal))
+        .await
+        .map_err(|e| e.to_string())
+}
+
+/// A data folder that was put back is older than the database: what it journals next must not take the places of records
+/// that the database has already, or it would count as applied.
+fn go_on_behind<T>(journal: &Journal<T>, checkpoint: Position) -> Result<(), String> {
+    let durable = journal.durable();
+    if checkpoint <= durable {
+        return Ok(());
+    }
+    tracing::warn!(
+        durable = durable.0,
+        applied = checkpoint.0,
+        "the accounting journal is older than the database; it goes on behind what the database has"
+    );
+    journal
+        .advance_beyond(checkpoint)
+        .map_err(|e| e.to_string())
 }
 
 fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
@@ -147,4 +181,37 @@ fn settle_restarts(shared: &Arc<Shared>, runtime: &Handle) {
             Err(e) => tracing::warn!("sessions of a restarted NAS are not closed yet: {e}"),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::{Hooks, Options, RealDisk};
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_journal_older_than_the_database_goes_on_behind_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (done, durable) = mpsc::channel();
+        let hooks = Hooks {
+            committed: Box::new(move |batch: &mut Vec<(Position, ())>| {
+                for (position, ()) in batch.drain(..) {
+                    let _ = done.send(position);
+                }
+            }),
+            failed: Box::new(|_, error| panic!("{error}")),
+        };
+        let options = Options::new([7; 16], Arc::new(|| 1_800_000_000));
+        let (journal, _) =
+            Journal::open(Arc::new(RealDisk), folder.path(), options, hooks).expect("a journal");
+        let append = || {
+            journal.append(1, vec![1], ()).expect("taken");
+            durable.recv().expect("durable")
+        };
+        assert_eq!(append(), Position(1));
+        for (checkpoint, expect) in [(0, 2), (2, 3), (80, 81), (81, 82)] {
+            go_on_behind(&journal, Position(checkpoint)).expect("it goes on");
+            assert_eq!(append(), Position(expect), "{checkpoint}");
+        }
+    }
 }

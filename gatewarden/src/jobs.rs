@@ -1,6 +1,7 @@
 //! What a running server does beside answering: hash what imports left sealed, move old sessions to the history, forget
 //! what is kept for a while only. Every round is bounded, and one that fails is tried again at its next time.
 
+use enrol::batch::passwords;
 use kernel::{Error, Kernel};
 use std::future::Future;
 use std::time::Duration;
@@ -121,5 +122,51 @@ async fn forget(kernel: Kernel) -> Result<(), Error> {
     usage::forget_attempts(&kernel, now.plus_seconds(-ATTEMPTS_KEPT_SECONDS)).await?;
     usage::forget_restarts(&kernel, now.plus_seconds(-RESTARTS_KEPT_SECONDS)).await?;
     access::lock::forget_ended(&kernel, now).await?;
+    let asked_until = now.plus_seconds(-passwords::KEPT_SECONDS);
+    let forgotten = passwords::forget_before(&kernel, asked_until).await?;
+    if forgotten > 0 {
+        tracing::info!(
+            "{forgotten} passwords that imports made up were not asked for and are forgotten"
+        );
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use access::admit::found_organisation;
+    use enrol::import::{self, ImportOptions, Source};
+    use identity::NewOrganisation;
+    use kernel::db::Location;
+    use kernel::{FixedClock, Keyring, SeededRng, Time};
+    use radius_wire::dictionary::Dictionary;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn made_up_passwords_are_forgotten_after_a_day_without_another_import() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Location::Sqlite(folder.path().join("jobs.db")).open().await;
+        let clock = Arc::new(FixedClock::new(Time::from_unix_seconds(1_800_014_400)));
+        let kernel = Kernel {
+            db: db.unwrap(),
+            clock: clock.clone(),
+            rng: Arc::new(SeededRng::new(3)),
+            keys: Arc::new(Keyring::parse(&Keyring::fresh_text(&SeededRng::new(7))).unwrap()),
+        };
+        let acme = found_organisation(&kernel, NewOrganisation::named("acme")).await;
+        let options = ImportOptions::into_organisation(acme.unwrap());
+        let source = Source::bytes("username\nanna\n".as_bytes(), "users.csv");
+        let dictionary = Dictionary::builtin();
+        let checked = import::check(&kernel, dictionary, &source, &options).await;
+        let checked = checked.unwrap();
+        let outcome = import::run(&kernel, dictionary, &source, &checked, |_| {}).await;
+        let batch = outcome.unwrap().batch.id;
+        let kept = async || passwords::generated(&kernel, batch).await.unwrap().len();
+        forget(kernel.clone()).await.unwrap();
+        assert_eq!(kept().await, 1);
+        clock.advance_seconds(passwords::KEPT_SECONDS + 1);
+        forget(kernel.clone()).await.unwrap();
+        assert_eq!(kept().await, 0);
+    }
 }

@@ -1,7 +1,10 @@
 -- Kernel: nodes, the key ids this database was sealed with, settings, and what was true when.
+-- A node's row is a lease: one running process at a time is the node, so that a data folder that was copied is noticed.
 CREATE TABLE node (
     id          TEXT PRIMARY KEY,           -- 32 hex digits, from the data folder
-    name        TEXT NOT NULL,
+    name        TEXT NOT NULL,              -- for people: host and data folder
+    place       TEXT NOT NULL,              -- the very folder, on the host since its last start; '' where that is unknown
+    boot        TEXT NOT NULL,              -- 32 hex digits, drawn by the process at its start; '' once it has ended well
     started     TIMESTAMPTZ NOT NULL,
     seen        TIMESTAMPTZ NOT NULL
 );
@@ -12,12 +15,14 @@ CREATE TABLE key_seen (
     first_used  TIMESTAMPTZ NOT NULL
 );
 
--- organisation_id NULL is the global default; values are JSON.
+-- organisation_id NULL is the global default; values are JSON. is_sealed: the value is a secret (a key of a payment or
+-- text message service) and lies sealed; no version of it holds the value.
 CREATE TABLE setting (
     id              UUID PRIMARY KEY,
     organisation_id UUID,
     name            TEXT NOT NULL,
     value           TEXT NOT NULL,
+    is_sealed       BOOLEAN NOT NULL DEFAULT FALSE,
     modified        TIMESTAMPTZ NOT NULL
 );
 CREATE UNIQUE INDEX setting_global ON setting (name) WHERE organisation_id IS NULL;
@@ -35,4 +40,5 @@ CREATE TABLE history (
     fields          TEXT NOT NULL
 );
 CREATE INDEX history_row ON history (row_id, valid_from);
+CREATE UNIQUE INDEX history_current ON history (row_id) WHERE valid_to IS NULL;
 CREATE INDEX history_person ON history (person_id) WHERE person_id IS NOT NULL;

@@ -34,7 +34,9 @@ CREATE TABLE person (
     modified             TIMESTAMPTZ NOT NULL
 );
 
--- realm NULL is the namespace shared by the server; an organisation id is that organisation's own.
+-- realm NULL is the namespace shared by the server; an organisation id is that organisation's own. folded is what is
+-- compared; twin is folded in small letters (made by us, because engines differ beyond ASCII): it finds people by any
+-- name, and usernames that differ in capital letters only.
 CREATE TABLE identifier (
     id          UUID PRIMARY KEY,
     person_id   UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
@@ -42,6 +44,7 @@ CREATE TABLE identifier (
     kind        TEXT NOT NULL CHECK (kind IN ('username', 'email', 'phone', 'mac')),
     value       TEXT NOT NULL,
     folded      TEXT NOT NULL,
+    twin        TEXT NOT NULL,
     is_verified BOOLEAN NOT NULL,
     is_primary  BOOLEAN NOT NULL,
     created     TIMESTAMPTZ NOT NULL
@@ -49,8 +52,7 @@ CREATE TABLE identifier (
 CREATE UNIQUE INDEX identifier_shared ON identifier (kind, folded) WHERE realm IS NULL;
 CREATE UNIQUE INDEX identifier_own ON identifier (realm, kind, folded) WHERE realm IS NOT NULL;
 CREATE INDEX identifier_person ON identifier (person_id);
--- Finds people by any name, and usernames that differ in capital letters only.
-CREATE INDEX identifier_folded ON identifier (LOWER(folded));
+CREATE INDEX identifier_twin ON identifier (twin);
 
 -- form: 'hashed' (value is a hash string), 'recoverable' (sealed clear text), 'nt' (sealed NT hash),
 -- 'pending' (sealed clear text of an import, waiting for the job that hashes it).
@@ -109,3 +111,31 @@ CREATE TABLE phone_code (
     created       TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX phone_code_membership ON phone_code (membership_id, created);
+
+-- What staff may do in the REST API and its pages, beyond what managers of an organisation may: groups of permissions,
+-- and permissions of one person. A permission is a word such as 'view_nas'.
+CREATE TABLE permission_group (
+    id       UUID PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    created  TIMESTAMPTZ NOT NULL,
+    modified TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE permission_group_permission (
+    permission_group_id UUID NOT NULL REFERENCES permission_group (id) ON DELETE CASCADE,
+    permission          TEXT NOT NULL,
+    PRIMARY KEY (permission_group_id, permission)
+);
+
+CREATE TABLE permission_group_member (
+    permission_group_id UUID NOT NULL REFERENCES permission_group (id) ON DELETE CASCADE,
+    person_id           UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    PRIMARY KEY (permission_group_id, person_id)
+);
+CREATE INDEX permission_group_member_person ON permission_group_member (person_id);
+
+CREATE TABLE person_permission (
+    person_id  UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    permission TEXT NOT NULL,
+    PRIMARY KEY (person_id, permission)
+);

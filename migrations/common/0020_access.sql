@@ -66,23 +66,29 @@ CREATE TABLE access_group (
 CREATE UNIQUE INDEX access_group_default ON access_group (organisation_id) WHERE is_default;
 CREATE INDEX access_group_organisation ON access_group (organisation_id);
 
--- priority: the lowest number is looked at first.
+-- priority: the lowest number is looked at first. username instead of a membership: somebody whom nobody has made yet;
+-- the row waits for them, and decides nothing until then.
 CREATE TABLE group_member (
     id            UUID PRIMARY KEY,
-    membership_id UUID NOT NULL REFERENCES membership (id) ON DELETE CASCADE,
+    membership_id UUID REFERENCES membership (id) ON DELETE CASCADE,
+    username      TEXT,
     group_id      UUID NOT NULL REFERENCES access_group (id) ON DELETE CASCADE,
     priority      BIGINT NOT NULL,
     created       TIMESTAMPTZ NOT NULL,
-    UNIQUE (membership_id, group_id)
+    UNIQUE (membership_id, group_id),
+    CHECK ((membership_id IS NULL) <> (username IS NULL))
 );
 CREATE INDEX group_member_group ON group_member (group_id);
+CREATE UNIQUE INDEX group_member_username ON group_member (username, group_id) WHERE username IS NOT NULL;
 
--- Checks and replies. The owner is a membership or a group. Not unique by attribute: several Cisco-AVPair are normal.
+-- Checks and replies. The owner is a membership, a group, or a username of the organisation that nobody has yet (such a
+-- row decides nothing until somebody does). Not unique by attribute: several Cisco-AVPair are normal.
 CREATE TABLE access_check (
     id              UUID PRIMARY KEY,
     organisation_id UUID NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
     membership_id   UUID REFERENCES membership (id) ON DELETE CASCADE,
     group_id        UUID REFERENCES access_group (id) ON DELETE CASCADE,
+    username        TEXT,
     position        BIGINT NOT NULL,
     attribute       TEXT NOT NULL,
     op              TEXT NOT NULL,
@@ -90,16 +96,19 @@ CREATE TABLE access_check (
     is_sealed       BOOLEAN NOT NULL,   -- the attribute is a secret, such as Tunnel-Password
     created         TIMESTAMPTZ NOT NULL,
     modified        TIMESTAMPTZ NOT NULL,
-    CHECK ((membership_id IS NULL) <> (group_id IS NULL))
+    CHECK (CASE WHEN membership_id IS NULL THEN 0 ELSE 1 END + CASE WHEN group_id IS NULL THEN 0 ELSE 1 END
+        + CASE WHEN username IS NULL THEN 0 ELSE 1 END = 1)
 );
 CREATE INDEX access_check_membership ON access_check (membership_id, position) WHERE membership_id IS NOT NULL;
 CREATE INDEX access_check_group ON access_check (group_id, position) WHERE group_id IS NOT NULL;
+CREATE INDEX access_check_username ON access_check (organisation_id, username, position) WHERE username IS NOT NULL;
 
 CREATE TABLE access_reply (
     id              UUID PRIMARY KEY,
     organisation_id UUID NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
     membership_id   UUID REFERENCES membership (id) ON DELETE CASCADE,
     group_id        UUID REFERENCES access_group (id) ON DELETE CASCADE,
+    username        TEXT,
     position        BIGINT NOT NULL,
     attribute       TEXT NOT NULL,
     op              TEXT NOT NULL,
@@ -107,10 +116,12 @@ CREATE TABLE access_reply (
     is_sealed       BOOLEAN NOT NULL,   -- the attribute is a secret, such as Tunnel-Password
     created         TIMESTAMPTZ NOT NULL,
     modified        TIMESTAMPTZ NOT NULL,
-    CHECK ((membership_id IS NULL) <> (group_id IS NULL))
+    CHECK (CASE WHEN membership_id IS NULL THEN 0 ELSE 1 END + CASE WHEN group_id IS NULL THEN 0 ELSE 1 END
+        + CASE WHEN username IS NULL THEN 0 ELSE 1 END = 1)
 );
 CREATE INDEX access_reply_membership ON access_reply (membership_id, position) WHERE membership_id IS NOT NULL;
 CREATE INDEX access_reply_group ON access_reply (group_id, position) WHERE group_id IS NOT NULL;
+CREATE INDEX access_reply_username ON access_reply (organisation_id, username, position) WHERE username IS NOT NULL;
 
 -- Who may not even try at the moment. subject: membership id, MAC or NAS id, as kind says.
 CREATE TABLE access_lock (

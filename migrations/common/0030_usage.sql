@@ -2,7 +2,7 @@
 CREATE TABLE session (
     id                    UUID PRIMARY KEY,
     organisation_id       UUID NOT NULL,
-    nas_id                UUID NOT NULL,
+    nas_id                UUID NOT NULL,      -- the nil UUID where a client posted the session of a NAS that is not registered
     membership_id         UUID,
     acct_session_id       TEXT NOT NULL,
     identity              TEXT NOT NULL,      -- the device's MAC, else Calling-Station-Id, else User-Name: tells re-used ids apart
@@ -46,13 +46,20 @@ CREATE TABLE session (
     other                 TEXT,               -- attributes without a column, JSON by name
     UNIQUE (nas_id, acct_session_id, identity, generation)
 );
-CREATE INDEX session_open ON session (organisation_id, started) WHERE stopped IS NULL;
-CREATE INDEX session_open_nas ON session (nas_id) WHERE stopped IS NULL;
-CREATE INDEX session_membership ON session (membership_id, started);
+-- Lists are read newest first from a place on: each index that serves one ends with (started, id).
+CREATE INDEX session_started ON session (started, id);
+CREATE INDEX session_organisation ON session (organisation_id, started, id);
+CREATE INDEX session_username ON session (username, started, id);
+CREATE INDEX session_calling ON session (calling_station_id, started, id);
+CREATE INDEX session_membership ON session (membership_id, started, id);
+CREATE INDEX session_open ON session (started, id) WHERE stopped IS NULL;
+CREATE INDEX session_open_organisation ON session (organisation_id, started, id) WHERE stopped IS NULL;
+CREATE INDEX session_acct ON session (acct_session_id);
+CREATE UNIQUE INDEX session_unique ON session (unique_id) WHERE unique_id IS NOT NULL;
+-- What a restart closes, of the whole NAS and of one box behind it.
+CREATE INDEX session_open_nas ON session (nas_id, id) WHERE stopped IS NULL;
+CREATE INDEX session_open_box ON session (nas_id, nas_ip_address, id) WHERE stopped IS NULL;
 CREATE INDEX session_stopped ON session (stopped) WHERE stopped IS NOT NULL;
-CREATE INDEX session_username ON session (username, started);
-CREATE INDEX session_calling ON session (calling_station_id, started);
-CREATE INDEX session_unique ON session (unique_id) WHERE unique_id IS NOT NULL;
 
 -- Running totals: counter is 'seconds', 'input_octets' or 'output_octets'; period is the organisation's local day.
 CREATE TABLE usage (

@@ -1,4 +1,7 @@
--- Enrol: batches of people made together.
+-- Enrol: batches of people made together. 'pending': made, and not one row imported yet. source: the file itself,
+-- sealed because passwords stand in it; kept only where a client of the REST API hands the file over in one request and
+-- may ask for it later. An import from the command line leaves it NULL: the operator has the file, and source_digest
+-- tells whether it is the same one.
 CREATE TABLE batch (
     id              UUID PRIMARY KEY,
     organisation_id UUID NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
@@ -6,6 +9,7 @@ CREATE TABLE batch (
     strategy        TEXT NOT NULL CHECK (strategy IN ('csv', 'prefix')),
     status          TEXT NOT NULL CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'taken_back')),
     prefix          TEXT,
+    source          TEXT,
     source_digest   TEXT,               -- SHA-256 of the file: a resumed import must read the same bytes
     options         TEXT NOT NULL,      -- JSON: how the file is read
     rows_total      BIGINT NOT NULL,

@@ -1,11 +1,15 @@
--- Sessions closed more than 48 hours ago, partitioned by the day they stopped. The default partition takes what has
--- no partition of its own yet.
-CREATE TABLE session_history (LIKE session) PARTITION BY RANGE (stopped);
+-- Sessions closed more than 48 hours ago. One plain table: lists are read from a place on across all days, which days in
+-- tables of their own would only slow down, and what is too old is deleted in small steps.
+CREATE TABLE session_history (LIKE session);
 ALTER TABLE session_history ALTER COLUMN stopped SET NOT NULL;
-CREATE TABLE session_history_rest PARTITION OF session_history DEFAULT;
-CREATE INDEX session_history_id ON session_history (id);
+CREATE UNIQUE INDEX session_history_id ON session_history (id);
+CREATE INDEX session_history_started ON session_history (started, id);
+CREATE INDEX session_history_organisation ON session_history (organisation_id, started, id);
+CREATE INDEX session_history_username ON session_history (username, started, id);
+CREATE INDEX session_history_calling ON session_history (calling_station_id, started, id);
+CREATE INDEX session_history_membership ON session_history (membership_id, started, id);
 CREATE INDEX session_history_stopped ON session_history (stopped);
-CREATE INDEX session_history_username ON session_history (username, started);
-CREATE INDEX session_history_calling ON session_history (calling_station_id, started);
-CREATE INDEX session_history_key ON session_history (nas_id, acct_session_id, identity);
+CREATE INDEX session_history_acct ON session_history (acct_session_id);
+CREATE UNIQUE INDEX session_history_unique ON session_history (unique_id) WHERE unique_id IS NOT NULL;
+CREATE INDEX session_history_key ON session_history (nas_id, acct_session_id, identity, generation);
 CREATE VIEW session_all AS SELECT * FROM session UNION ALL SELECT * FROM session_history;

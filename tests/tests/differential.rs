@@ -119,7 +119,7 @@ const INPUTS: &[(&str, Make)] = &[
             .put(attrs::PROXY_STATE, b"2")
             .put(attrs::NAS_PORT, 3)
             .put(attrs::PROXY_STATE, b"3");
-        auth(question, true)
+        auth(question, false)
     }),
     ("Status-Server, signed", |nas| {
         auth(nas.question(Code::STATUS_SERVER), true)

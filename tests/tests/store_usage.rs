@@ -5,7 +5,9 @@ use gatewarden_tests::place::{NOON, Store};
 use journal::Position;
 use kernel::id::Uuid;
 use kernel::{Engine, OrganisationId, Scope, Time};
-use usage::{Attempt, Counter, Entry, Item, ListFilter, Origin, Session, Verdict};
+use usage::{
+    Attempt, Counter, Entry, Item, ListFilter, Origin, Outcome, Session, Stretch, Verdict,
+};
 use usage::{age_out, apply_batch, attempt, close_restarted, counters, explain, list};
 
 const NAS: Uuid = Uuid::from_u128(0xa);
@@ -66,10 +68,17 @@ async fn apply(store: &Store, after: u64, reports: &[Entry]) -> u64 {
         .map(|(entry, at)| (Position(at), Ok(entry.clone())))
         .collect();
     let upto = after + reports.len() as u64;
-    apply_batch(&store.kernel, &origin(), Position(upto), &items, utc)
-        .await
-        .unwrap();
+    let stretch = stretch(after, upto);
+    let outcome = apply_batch(&store.kernel, &origin(), stretch, &items, utc).await;
+    assert!(matches!(outcome, Ok(Outcome::Applied(_))), "{outcome:?}");
     upto
+}
+
+fn stretch(after: u64, upto: u64) -> Stretch {
+    Stretch {
+        after: Position(after),
+        upto: Position(upto),
+    }
 }
 
 async fn sessions(store: &Store) -> Vec<Session> {
@@ -179,10 +188,66 @@ on_both_engines! {
         let bad = usage::BadEntry { reason: "cut short".to_owned(), octets: vec![1, 2, 3] };
         let items: Vec<Item> =
             vec![(Position(1), Err(bad)), (Position(2), Ok(report(START, "s1", 0, (0, 0, 0))))];
-        let applied = apply_batch(&store.kernel, &origin(), Position(2), &items, utc).await.unwrap();
-        assert_eq!(applied.unreadable, 1);
+        let outcome = apply_batch(&store.kernel, &origin(), stretch(0, 2), &items, utc).await;
+        assert!(matches!(outcome, Ok(Outcome::Applied(applied)) if applied.unreadable == 1));
         assert_eq!(sessions(&store).await.len(), 1);
         assert_eq!(usage::checkpoint(&store.kernel.db, &origin()).await.unwrap(), Position(2));
+    }
+
+    async fn two_nodes_bring_one_session_back_from_history_and_lose_no_report(store: Store) {
+        let at = apply(&store, 0, &[report(START, "s1", 0, (0, 0, 0)), report(STOP, "s1", 60, (60, 100, 200))]).await;
+        store.clock.advance_seconds(3 * 86_400);
+        assert_eq!(age_out(&store.kernel).await.unwrap(), 1);
+        let node = async |name: &str, late: Entry| {
+            let origin = Origin { node: name.to_owned(), journal: "j".repeat(32) };
+            let items = [(Position(1), Ok(late))];
+            for _ in 0..10 {
+                match apply_batch(&store.kernel, &origin, stretch(0, 1), &items, utc).await {
+                    Ok(_) => return,
+                    Err(e) => assert!(e.is_duplicate() || matches!(e, kernel::Error::Conflict(_)), "{e}"),
+                }
+            }
+            panic!("{name} must get through");
+        };
+        tokio::join!(
+            node("n1", report(INTERIM, "s1", 61, (61, 150, 200))),
+            node("n2", report(INTERIM, "s1", 62, (62, 160, 200))),
+        );
+        apply(&store, at, &[report(STOP, "s1", 63, (63, 160, 210))]).await;
+        let all = sessions(&store).await;
+        assert_eq!((all.len(), all[0].input_octets, all[0].reports), (1, 160, 5));
+        assert_eq!(total(&store, Counter::InputOctets).await, 160);
+    }
+
+    async fn pages_of_all_sessions_follow_each_other_through_history_and_present(store: Store) {
+        let id = |n: i64| format!("s{n}");
+        let begun: Vec<Entry> = (0..11).map(|n| report(START, &id(n), n / 2, (0, 0, 0))).collect();
+        let ended: Vec<Entry> = (0..11).step_by(2).map(|n| report(STOP, &id(n), 60, (60, 1, 1))).collect();
+        let at = apply(&store, 0, &begun).await;
+        apply(&store, at, &ended).await;
+        store.clock.advance_seconds(3 * 86_400);
+        assert_eq!(age_out(&store.kernel).await.unwrap(), 6);
+        let own = Scope::Organisation(OrganisationId(ORGANISATION));
+        for (scope, is_open, expect) in [
+            (Scope::Everything, None, 11),
+            (own, None, 11),
+            (own, Some(true), 5),
+            (Scope::Everything, Some(true), 5),
+            (Scope::Everything, Some(false), 6),
+        ] {
+            let mut filter = ListFilter { is_open, limit: 3, ..ListFilter::default() };
+            let mut seen = Vec::new();
+            loop {
+                let page = list::list(&store.kernel.db, scope, &filter).await.unwrap();
+                seen.extend(page.sessions.iter().map(|row| (row.started, row.id)));
+                match page.next {
+                    Some(next) => filter.after = Some(next),
+                    None => break,
+                }
+            }
+            assert_eq!(seen.len(), expect);
+            assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+        }
     }
 
     async fn attempts_are_explained_by_name_device_and_session(store: Store) {
@@ -214,6 +279,86 @@ on_both_engines! {
         let other = Scope::Organisation(OrganisationId(Uuid::from_u128(0xff)));
         assert!(explain(&store.kernel.db, other, "alice", 10).await.unwrap().is_empty());
     }
+}
+
+/// A row that another writer holds is passed over: the restart is not done with before that row has followed.
+#[tokio::test]
+async fn a_restart_stays_unsettled_while_a_row_it_ended_is_held_open() {
+    let store = Store::open(Engine::Postgres).await;
+    let at = apply(
+        &store,
+        0,
+        &[
+            report(START, "s1", 0, (0, 0, 0)),
+            report(START, "s2", 0, (0, 0, 0)),
+        ],
+    )
+    .await;
+    apply(&store, at, &[report(ON, "", 100, (0, 0, 0))]).await;
+    store.clock.advance_seconds(1_000);
+    let close = async || close_restarted(&store.kernel, utc, |_| {}).await.unwrap();
+    let unsettled = async || {
+        usage::restart::unsettled(&store.kernel.db)
+            .await
+            .unwrap()
+            .len()
+    };
+    let mut other = store.kernel.db.begin().await.unwrap();
+    let hold = "UPDATE session SET updated = updated WHERE acct_session_id = 's1'";
+    assert_eq!(other.run(hold, Vec::new()).await.unwrap(), 1);
+    assert_eq!((close().await, unsettled().await), (1, 1));
+    assert!(
+        sessions(&store).await.iter().all(|s| !s.is_open()),
+        "for readers both are over"
+    );
+    other.commit().await.unwrap();
+    assert_eq!((close().await, unsettled().await), (1, 0));
+    assert!(sessions(&store).await.iter().all(|s| !s.is_open()));
+}
+
+#[derive(sqlx::FromRow)]
+struct Plan {
+    #[sqlx(rename = "QUERY PLAN")]
+    step: String,
+}
+
+/// Each page of a list is read off indices from its place on; what a batch looks up, by key.
+#[tokio::test]
+async fn lists_and_batches_find_their_rows_by_index_on_postgres() {
+    let store = Store::open(Engine::Postgres).await;
+    let mut tx = store.kernel.db.begin().await.unwrap();
+    // The tables are empty: without this the planner takes what is cheapest for nothing.
+    for setting in [
+        "SET LOCAL enable_seqscan = off",
+        "SET LOCAL enable_bitmapscan = off",
+    ] {
+        tx.run(setting, Vec::new()).await.unwrap();
+    }
+    let (nobody, now) = (Uuid::nil(), Time::from_unix_seconds(NOON));
+    let mut seen = 0;
+    for (name, sql) in usage::statements(Engine::Postgres) {
+        let values = match name {
+            _ if name.starts_with("LIST") => kernel::values![
+                nobody, false, "", "", "", now, now, now, nobody, false, nobody, nobody, 10
+            ],
+            "POSTGRES_LOCK_BY_KEYS" | "POSTGRES_HISTORY_BY_KEYS" => kernel::values!["[]", 16],
+            _ => continue,
+        };
+        seen += 1;
+        let sql: &'static str = Box::leak(format!("EXPLAIN {sql}").into_boxed_str());
+        let steps: Vec<Plan> = tx.all(sql, values).await.unwrap();
+        let plan: Vec<String> = steps.into_iter().map(|step| step.step).collect();
+        let plan = plan.join("\n");
+        assert!(
+            plan.contains("Index Cond") && !plan.contains("Seq Scan") && !plan.contains("Sort  ("),
+            "{name}:\n{plan}"
+        );
+        assert!(
+            !name.starts_with("LIST") || plan.contains("ROW(") && plan.contains("Limit"),
+            "{name}:\n{plan}"
+        );
+    }
+    assert_eq!(seen, 9);
 }
 
 /// Any order and any cut into batches: both engines, and the report by report way, come to the same rows.

@@ -45,6 +45,9 @@ kernel::statements! {
     JOIN = "INSERT INTO group_member (id, membership_id, group_id, priority, created) VALUES ($1, $2, $3, $4, $5)";
     MOVE = "UPDATE group_member SET priority = $2 WHERE id = $1";
     LEAVE = "DELETE FROM group_member WHERE id = $1";
+    OF_MEMBERSHIP = "SELECT id FROM group_member WHERE membership_id = $1
+        UNION ALL SELECT id FROM access_check WHERE membership_id = $1
+        UNION ALL SELECT id FROM access_reply WHERE membership_id = $1";
     MEMBERS = "SELECT COUNT(*) AS number FROM group_member WHERE group_id = $1";
 }
 
@@ -127,7 +130,11 @@ pub async fn admit(
             group,
             priority: FIRST_PRIORITY,
         };
-        join(tx, kernel, organisation.id, inserted.membership.id, place).await?;
+        let member = Member {
+            membership: inserted.membership.id,
+            person: Some(inserted.person.id),
+        };
+        join(tx, kernel, organisation.id, member, place).await?;
     }
     Ok(inserted)
 }
@@ -139,39 +146,55 @@ fn foreign(group: &str, organisation: &Organisation) -> Error {
     ))
 }
 
+/// A membership, and whose it is.
+#[derive(Clone, Copy)]
+struct Member {
+    membership: MembershipId,
+    person: Option<PersonId>,
+}
+
 async fn join(
     tx: &mut Tx,
     kernel: &Kernel,
     organisation: OrganisationId,
-    membership: MembershipId,
+    member: Member,
     place: Place,
 ) -> Result<(), Error> {
     let id = kernel.new_uuid();
     tx.run(
         JOIN,
-        kernel::values![id, membership, place.group, place.priority, kernel.now()],
+        kernel::values![
+            id,
+            member.membership,
+            place.group,
+            place.priority,
+            kernel.now()
+        ],
     )
     .await?;
-    record(tx, kernel, organisation, membership, place, id).await
+    let version = version(kernel, organisation, member, place, id);
+    tx.begin_version(kernel.now(), version).await
 }
 
-async fn record(
-    tx: &mut Tx,
+fn version(
     kernel: &Kernel,
     organisation: OrganisationId,
-    membership: MembershipId,
+    member: Member,
     place: Place,
     id: Uuid,
-) -> Result<(), Error> {
-    let version = Version {
+) -> Version {
+    Version {
         id: kernel.new_uuid(),
         kind: "group_member",
         row: id,
         organisation: Some(organisation),
-        person: None,
-        fields: serde_json::json!({ "membership": membership, "group": place.group, "priority": place.priority }),
-    };
-    tx.record_version(kernel.now(), version).await
+        person: member.person.map(|person| person.0),
+        fields: serde_json::json!({
+            "membership": member.membership,
+            "group": place.group,
+            "priority": place.priority,
+        }),
+    }
 }
 
 /// Puts a membership into exactly these groups; whether that changed anything.
@@ -210,6 +233,10 @@ pub async fn set_groups(
     }
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
+    let member = Member {
+        membership,
+        person: identity::known::holder(&mut tx, membership).await?,
+    };
     let mut there: Vec<MemberRow> = tx
         .all(GROUPS_BETWEEN, kernel::values![membership, membership])
         .await?;
@@ -223,9 +250,10 @@ pub async fn set_groups(
                 }
                 tx.run(MOVE, kernel::values![row.id, place.priority])
                     .await?;
-                record(&mut tx, kernel, organisation.id, membership, *place, row.id).await?;
+                let version = version(kernel, organisation.id, member, *place, row.id);
+                tx.record_version(now, version).await?;
             }
-            None => join(&mut tx, kernel, organisation.id, membership, *place).await?,
+            None => join(&mut tx, kernel, organisation.id, member, *place).await?,
         }
         is_changed = true;
     }
@@ -382,10 +410,16 @@ pub async fn rules_of_many(
         let places: Vec<MemberRow> = kernel.db.all(GROUPS_OF_MANY, round.clone()).await?;
         let rows = rule::load_many(kernel, round).await?;
         for (id, groups) in by_membership(places) {
-            known.entry(MembershipId(id)).or_insert_with(|| bare(id)).groups = groups;
+            known
+                .entry(MembershipId(id))
+                .or_insert_with(|| bare(id))
+                .groups = groups;
         }
         for (id, rows) in rows {
-            known.entry(MembershipId(id)).or_insert_with(|| bare(id)).rows = rows;
+            known
+                .entry(MembershipId(id))
+                .or_insert_with(|| bare(id))
+                .rows = rows;
         }
     }
     Ok(known)
@@ -452,6 +486,20 @@ pub async fn load_rules(
             number += 1;
         }
     }
+}
+
+/// Ends the versions of everything that access holds of a membership: its places in groups and its own rules. To be
+/// called before the membership or its person is deleted, which takes the rows along.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn forget(tx: &mut Tx, kernel: &Kernel, membership: MembershipId) -> Result<(), Error> {
+    let now = kernel.now();
+    let rows: Vec<IdRow> = tx.all(OF_MEMBERSHIP, kernel::values![membership]).await?;
+    for row in rows {
+        tx.end_version(now, row.id).await?;
+    }
+    Ok(())
 }
 
 async fn groups_between(

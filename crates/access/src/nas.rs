@@ -238,7 +238,7 @@ impl NewNas {
             secret,
             message_authenticator: MaPolicy::default(),
             signs_replies: true,
-            limits_proxy_state: true,
+            limits_proxy_state: false,
             reject_delay_ms: REJECT_DELAY_MS,
             flips_octets: false,
             ports: None,

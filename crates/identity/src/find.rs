@@ -3,10 +3,11 @@
 //! A reader with the scope of one organisation sees of a person what that organisation holds, and nothing of whoever
 //! is not a member of it.
 
+use crate::identifier::{fold, twin};
 use crate::membership::MembershipRow;
 use crate::person::PersonRow;
-use crate::{Error, Form, Kind, Membership, Person, PersonId, identifier::fold};
-use kernel::{Db, OrganisationId, Scope, id::Uuid};
+use crate::{Error, Form, Kind, Membership, Person, PersonId};
+use kernel::{Db, OrganisationId, Scope, Value, id::Uuid};
 use serde::Serialize;
 
 /// Most people that one text can mean: a username in that many organisations' own namespaces.
@@ -72,7 +73,7 @@ kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
     FIND = concat!("SELECT DISTINCT i.person_id FROM identifier i
-        WHERE LOWER(i.folded) IN (LOWER($1), LOWER($2), LOWER($3), LOWER($4))
+        WHERE i.twin IN ($7, $8, $9, $10)
           AND ((i.kind = 'username' AND i.folded = $1) OR (i.kind = 'email' AND i.folded = $2)
             OR (i.kind = 'phone' AND i.folded = $3) OR (i.kind = 'mac' AND i.folded = $4))
           AND ", may_be_seen!("5"), " ORDER BY i.person_id LIMIT $6");
@@ -126,8 +127,11 @@ pub async fn find(db: &Db, scope: Scope, text: &str) -> Result<Vec<Found>, Error
     }
     // What a text cannot be is looked for as an empty one, which nobody has.
     let as_kind = |kind| fold(kind, text).unwrap_or_default();
-    let [username, email, phone, mac] = Kind::ALL.map(as_kind);
-    let values = kernel::values![username, email, phone, mac, scope.parameter(), MAX_FOUND];
+    let folded = Kind::ALL.map(as_kind);
+    let twins = folded.each_ref().map(|name| twin(name));
+    let [username, email, phone, mac] = folded;
+    let mut values = kernel::values![username, email, phone, mac, scope.parameter(), MAX_FOUND];
+    values.extend(twins.iter().map(Value::from));
     let rows: Vec<FoundRow> = db.all(FIND, values).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {

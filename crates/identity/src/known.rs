@@ -188,7 +188,8 @@ pub fn rounds(mut ids: Vec<Uuid>) -> impl Iterator<Item = Vec<Value>> {
     })
 }
 
-/// Whose membership this is, as the transaction sees it.
+/// Whose membership this is, as the transaction sees it. Rooms name the person in the versions of what they hold of a
+/// membership, so that erasing the person empties those too.
 ///
 /// # Errors
 /// [`Error::Engine`].

@@ -77,7 +77,6 @@ kernel::statements! {
     SET_EXPIRES = "UPDATE membership SET expires = $2, modified = $3 WHERE id = $1";
     SET_VERIFIED = "UPDATE membership SET is_verified = $2, method = $3, verified = $4, modified = $5 WHERE id = $1";
     DELETE = "DELETE FROM membership WHERE id = $1";
-    PERSON_IS_THERE = "SELECT COUNT(*) AS count FROM person WHERE id = $1";
 }
 
 #[derive(sqlx::FromRow)]
@@ -94,11 +93,6 @@ pub(crate) struct MembershipRow {
     verified: Option<Time>,
     created: Time,
     modified: Time,
-}
-
-#[derive(sqlx::FromRow)]
-struct CountRow {
-    count: i64,
 }
 
 impl MembershipRow {
@@ -157,7 +151,7 @@ pub(crate) async fn insert(
         Err(e) if e.is_duplicate() => return Err(already_there(organisation)),
         other => other?,
     };
-    version::record_membership(tx, kernel, &membership).await?;
+    version::begin_membership(tx, kernel, &membership).await?;
     Ok(membership)
 }
 
@@ -201,8 +195,7 @@ pub async fn join_on(
     terms: Terms,
 ) -> Result<(Membership, Vec<Warning>), Error> {
     terms.check()?;
-    let there: Option<CountRow> = tx.first(PERSON_IS_THERE, kernel::values![person]).await?;
-    if there.is_none_or(|row| row.count == 0) {
+    if !crate::person::lock(tx, person).await? {
         return Err(crate::person::no_person(person));
     }
     let known: Option<MembershipRow> = tx
@@ -228,7 +221,8 @@ pub async fn join_on(
     Ok((membership, warnings))
 }
 
-/// Ends a membership, with what the person was called in the organisation's own realm; whether there was one.
+/// Ends a membership, with what the person was called in the organisation's own realm; whether there was one. What
+/// other rooms hold of it goes with the row: let them end its versions first.
 ///
 /// # Errors
 /// [`Error::Conflict`] when the person would be left without any name: then delete the person.
@@ -240,6 +234,7 @@ pub async fn leave(tx: &mut Tx, kernel: &Kernel, id: MembershipId) -> Result<boo
         return Ok(false);
     };
     let membership = row.into_membership();
+    crate::person::lock(tx, membership.person).await?;
     let own = Some(membership.organisation);
     let realms = names::realms(tx, membership.person).await?;
     if realms.contains(&own) {
@@ -250,7 +245,10 @@ pub async fn leave(tx: &mut Tx, kernel: &Kernel, id: MembershipId) -> Result<boo
         }
         names::take_away(tx, membership.person, membership.organisation).await?;
     }
-    tx.run(DELETE, kernel::values![id]).await?;
+    if tx.run(DELETE, kernel::values![id]).await? == 0 {
+        // Somebody else ended it while we waited.
+        return Ok(false);
+    }
     let now = kernel.now();
     tx.end_version(now, id.0).await?;
     version::record_person(tx, kernel, membership.person).await?;

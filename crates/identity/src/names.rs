@@ -1,7 +1,8 @@
 //! Identifier rows: which are taken in a realm, and giving them to a person.
 
-use crate::{Error, Kind, PersonId, Warning, identifier::fold};
-use kernel::{Kernel, OrganisationId, Tx, id::Uuid};
+use crate::identifier::{fold, twin};
+use crate::{Error, Kind, PersonId, Warning};
+use kernel::{Kernel, OrganisationId, Tx, Value, id::Uuid};
 
 /// How many rows are looked at to find what is taken: exact ones come first, the rest are case twins.
 const MAX_TAKEN: i64 = 16;
@@ -49,11 +50,11 @@ kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
     TAKEN = "SELECT kind, folded FROM identifier
-        WHERE LOWER(folded) IN (LOWER($1), LOWER($2), LOWER($3), LOWER($4))
+        WHERE twin IN ($7, $8, $9, $10)
           AND (realm = $5 OR (realm IS NULL AND CAST($5 AS UUID) IS NULL))
         ORDER BY CASE WHEN folded IN ($1, $2, $3, $4) THEN 0 ELSE 1 END, folded LIMIT $6";
-    GIVE = "INSERT INTO identifier (id, person_id, realm, kind, value, folded, is_verified, is_primary, created)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    GIVE = "INSERT INTO identifier (id, person_id, realm, kind, value, folded, twin, is_verified, is_primary, created)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     OF_PERSON = "SELECT realm, kind, value, folded, is_verified, is_primary FROM identifier
         WHERE person_id = $1 ORDER BY created, id";
     TAKE_AWAY_REALM = "DELETE FROM identifier WHERE person_id = $1 AND realm = $2";
@@ -86,16 +87,17 @@ pub(crate) async fn check_free(
     // A person has one name of each of the four kinds, rarely more: then it takes another round.
     for names in names.chunks(Kind::ALL.len()) {
         let folded = |at: usize| names.get(at).map_or("", |name| name.folded.as_str());
-        let values = kernel::values![folded(0), folded(1), folded(2), folded(3), realm, MAX_TAKEN];
+        let twins = [0, 1, 2, 3].map(|at| twin(folded(at)));
+        let mut values =
+            kernel::values![folded(0), folded(1), folded(2), folded(3), realm, MAX_TAKEN];
+        values.extend(twins.iter().map(Value::from));
         let taken: Vec<TakenRow> = tx.all(TAKEN, values).await?;
         for name in names {
             for row in taken.iter().filter(|row| row.kind == name.kind.word()) {
                 if row.folded == name.folded {
                     return Err(name.taken());
                 }
-                if name.kind == Kind::Username
-                    && row.folded.to_lowercase() == name.folded.to_lowercase()
-                {
+                if name.kind == Kind::Username && twin(&row.folded) == twin(&name.folded) {
                     warnings.push(Warning::CaseTwin {
                         username: name.value.clone(),
                         twin: row.folded.clone(),
@@ -123,6 +125,7 @@ pub(crate) async fn give(
             name.kind.word(),
             &name.value,
             &name.folded,
+            twin(&name.folded),
             name.is_verified,
             name.is_primary,
             kernel.now()

@@ -241,7 +241,7 @@ pub async fn insert(
         Err(e) if e.is_duplicate() => return Err(taken()),
         other => other?,
     };
-    version::record_organisation(tx, kernel, row).await?;
+    version::begin_organisation(tx, kernel, row).await?;
     tx.tell(now, News::new(ORGANISATION_CHANGED, Some(row.id), row.id.0))
         .await?;
     Ok(organisation)

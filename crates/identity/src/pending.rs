@@ -95,6 +95,8 @@ async fn hash_chunk(kernel: &Kernel, rows: Vec<PendingRow>) -> Result<usize, Err
                 continue;
             }
         };
+        let person = PersonId(row.person_id);
+        crate::person::lock(&mut tx, person).await?;
         if tx
             .run(REPLACE, kernel::values![row.id, row.value, hash, now])
             .await?
@@ -102,7 +104,6 @@ async fn hash_chunk(kernel: &Kernel, rows: Vec<PendingRow>) -> Result<usize, Err
         {
             continue;
         }
-        let person = PersonId(row.person_id);
         version::record_person(&mut tx, kernel, person).await?;
         tx.tell(now, News::new(PERSON_CHANGED, None, person.0))
             .await?;

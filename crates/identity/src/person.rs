@@ -112,6 +112,7 @@ kernel::statements! {
     BY_ID = "SELECT id, first_name, last_name, is_active, last_login, password_updated, created, modified FROM person WHERE id = $1";
     SET_ACTIVE = "UPDATE person SET is_active = $2, modified = $3 WHERE id = $1 AND is_active <> $2";
     PASSWORD_WAS_SET = "UPDATE person SET password_updated = $2, modified = $2 WHERE id = $1";
+    LOCK = "UPDATE person SET modified = modified WHERE id = $1";
     DELETE = "DELETE FROM person WHERE id = $1";
     MEMBERSHIPS = "SELECT id FROM membership WHERE person_id = $1";
     KEEP_PASSWORD = "INSERT INTO credential (id, person_id, form, value, created, modified) VALUES ($1, $2, $3, $4, $5, $5)";
@@ -223,7 +224,7 @@ pub async fn insert(
             .collect(),
         password: form,
     };
-    version::record_person_state(tx, kernel, person.id, &state).await?;
+    version::begin_person(tx, kernel, person.id, &state).await?;
     let membership = membership::insert(tx, kernel, organisation, person.id, terms).await?;
     tx.tell(
         now,
@@ -298,20 +299,32 @@ pub async fn set_active(kernel: &Kernel, id: PersonId, is_active: bool) -> Resul
     Ok(true)
 }
 
-/// Deletes a person with their memberships, names and password; whether there was one. What they used stays counted.
+/// Makes everybody else who changes this person wait until the transaction ends; whether there is such a person. It comes
+/// first, before any other row of theirs: so nobody waits for somebody who waits for them, and no two versions of the
+/// person hold at the same time.
+pub(crate) async fn lock(tx: &mut Tx, id: PersonId) -> Result<bool, Error> {
+    Ok(tx.run(LOCK, kernel::values![id]).await? > 0)
+}
+
+/// Deletes a person with their memberships, names and password; whether there was one. What they used stays counted, and
+/// the history keeps that there was somebody, but not who: every version about them is emptied.
+///
+/// What other rooms hold of their memberships goes with the rows: let them end its versions first.
 ///
 /// # Errors
 /// [`Error::Engine`].
 pub async fn delete(tx: &mut Tx, kernel: &Kernel, id: PersonId) -> Result<bool, Error> {
     let now = kernel.now();
-    let memberships: Vec<IdRow> = tx.all(MEMBERSHIPS, kernel::values![id]).await?;
-    if tx.run(DELETE, kernel::values![id]).await? == 0 {
+    if !lock(tx, id).await? {
         return Ok(false);
     }
+    let memberships: Vec<IdRow> = tx.all(MEMBERSHIPS, kernel::values![id]).await?;
+    tx.run(DELETE, kernel::values![id]).await?;
     for membership in memberships {
         tx.end_version(now, MembershipId(membership.id).0).await?;
     }
     tx.end_version(now, id.0).await?;
+    tx.erase_versions(id.0).await?;
     tx.tell(now, News::new(PERSON_REMOVED, None, id.0)).await?;
     Ok(true)
 }

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 /// Which form passwords of an organisation's people are kept in when nobody says: `hashed`, `recoverable` or `nt`.
 pub const PASSWORD_STORE: &str = "password_store";
 
+/// A setting whose name ends with one of these words holds a secret: `smtp_password`, and not `password_store`.
+const SECRET_WORDS: [&str; 5] = ["secret", "token", "key", "password", "credentials"];
+
 /// Longest name, in octets.
 const MAX_NAME_OCTETS: usize = 64;
 /// Longest value as JSON, in octets: a message's template, not a file.
@@ -119,7 +122,11 @@ pub async fn set(
         }
     };
     let row = row.map_or(id, |row| row.id);
-    let fields = json!({"name": name, "value": value});
+    let fields = if is_secret(name) {
+        json!({"name": name})
+    } else {
+        json!({"name": name, "value": value})
+    };
     let version = Version {
         id: kernel.new_uuid(),
         kind: "setting",
@@ -175,6 +182,13 @@ fn read_store(value: &Value) -> Result<Store, Error> {
             "setting '{PASSWORD_STORE}': it is one of \"hashed\", \"recoverable\", \"nt\""
         ))
     })
+}
+
+/// Whether a setting's value is a secret by its name, and so never stands in the history.
+pub fn is_secret(name: &str) -> bool {
+    name.rsplit('_')
+        .next()
+        .is_some_and(|last| SECRET_WORDS.contains(&last))
 }
 
 fn check(name: &str, value: &Value) -> Result<(), Error> {
@@ -261,6 +275,35 @@ mod tests {
         assert_eq!(
             house.version(news[0].1).await,
             json!({"name": PASSWORD_STORE, "value": "hashed"})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_secret_value_stands_in_no_version() {
+        let house = house().await;
+        for (name, is_secret) in [
+            ("sms_api_key", true),
+            ("smtp_password", true),
+            ("token", true),
+            ("token_days", false),
+            (PASSWORD_STORE, false),
+            ("monkey", false),
+        ] {
+            assert_eq!(super::is_secret(name), is_secret, "{name}");
+        }
+        let value = json!("wonderland");
+        set(&house.kernel, None, "sms_api_key", &value)
+            .await
+            .unwrap();
+        set(&house.kernel, None, "greeting", &json!("welcome"))
+            .await
+            .unwrap();
+        let history = house.whole_history().await;
+        assert!(history.contains("sms_api_key") && !history.contains("wonderland"));
+        assert!(history.contains("welcome"));
+        assert_eq!(
+            get(&house.kernel.db, None, "sms_api_key").await.unwrap(),
+            Some(value)
         );
     }
 

@@ -31,13 +31,18 @@ pub(crate) struct PersonState<'a> {
     pub(crate) password: Option<&'a str>,
 }
 
-/// Records a person whose state the caller has at hand.
-pub(crate) async fn record_person_state(
+/// Records a person who was just made.
+pub(crate) async fn begin_person(
     tx: &mut Tx,
     kernel: &Kernel,
     person: PersonId,
     state: &PersonState<'_>,
 ) -> Result<(), Error> {
+    tx.begin_version(kernel.now(), of_person(kernel, person, state))
+        .await
+}
+
+fn of_person(kernel: &Kernel, person: PersonId, state: &PersonState<'_>) -> Version {
     let names: Vec<Value> = state
         .names
         .iter()
@@ -45,18 +50,17 @@ pub(crate) async fn record_person_state(
         .collect();
     let fields =
         json!({"is_active": state.is_active, "password": state.password, "identifiers": names});
-    let version = Version {
+    Version {
         id: kernel.new_uuid(),
         kind: "person",
         row: person.0,
         organisation: None,
         person: Some(person.0),
         fields,
-    };
-    tx.record_version(kernel.now(), version).await
+    }
 }
 
-/// Records a person as the rows now stand.
+/// Records a person as the rows now stand. Their row was locked before: see [`crate::person::lock`].
 pub(crate) async fn record_person(
     tx: &mut Tx,
     kernel: &Kernel,
@@ -79,15 +83,31 @@ pub(crate) async fn record_person(
             .collect(),
         password: state.form.as_deref(),
     };
-    record_person_state(tx, kernel, person, &state).await
+    tx.record_version(kernel.now(), of_person(kernel, person, &state))
+        .await
 }
 
-/// Records a membership.
+/// Records a membership that was changed.
 pub(crate) async fn record_membership(
     tx: &mut Tx,
     kernel: &Kernel,
     row: &Membership,
 ) -> Result<(), Error> {
+    tx.record_version(kernel.now(), of_membership(kernel, row))
+        .await
+}
+
+/// Records a membership that was just made.
+pub(crate) async fn begin_membership(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    row: &Membership,
+) -> Result<(), Error> {
+    tx.begin_version(kernel.now(), of_membership(kernel, row))
+        .await
+}
+
+fn of_membership(kernel: &Kernel, row: &Membership) -> Version {
     let fields = json!({
         "person": row.person,
         "is_manager": row.is_manager,
@@ -97,23 +117,37 @@ pub(crate) async fn record_membership(
         "method": row.method,
         "is_verified": row.is_verified,
     });
-    let version = Version {
+    Version {
         id: kernel.new_uuid(),
         kind: "membership",
         row: row.id.0,
         organisation: Some(row.organisation),
         person: Some(row.person.0),
         fields,
-    };
-    tx.record_version(kernel.now(), version).await
+    }
 }
 
-/// Records an organisation.
+/// Records an organisation that was changed.
 pub(crate) async fn record_organisation(
     tx: &mut Tx,
     kernel: &Kernel,
     row: &Organisation,
 ) -> Result<(), Error> {
+    tx.record_version(kernel.now(), of_organisation(kernel, row))
+        .await
+}
+
+/// Records an organisation that was just made.
+pub(crate) async fn begin_organisation(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    row: &Organisation,
+) -> Result<(), Error> {
+    tx.begin_version(kernel.now(), of_organisation(kernel, row))
+        .await
+}
+
+fn of_organisation(kernel: &Kernel, row: &Organisation) -> Version {
     let fields = json!({
         "name": row.name,
         "slug": row.slug,
@@ -121,13 +155,12 @@ pub(crate) async fn record_organisation(
         "namespace": row.namespace.word(),
         "time_zone": row.time_zone,
     });
-    let version = Version {
+    Version {
         id: kernel.new_uuid(),
         kind: "organisation",
         row: row.id.0,
         organisation: Some(row.id),
         person: None,
         fields,
-    };
-    tx.record_version(kernel.now(), version).await
+    }
 }

@@ -109,6 +109,17 @@ pub struct CommitError {
     pub source: io::Error,
 }
 
+/// Why a journal does not go on behind a position.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// The journal is closed.
+    #[error("the journal is closed")]
+    Closed,
+    /// The disk refused; the journal goes on where it was.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
 /// Why records could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

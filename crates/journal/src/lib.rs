@@ -1,7 +1,7 @@
 //! Append-only, checksummed, group-committed log on local disk.
 //!
 //! What must not be lost is put here and acknowledged only once it is durable. Records are opaque octets with a
-//! one-octet kind; each gets a [`Position`], counted from 1 without holes.
+//! one-octet kind; each gets a [`Position`], counted from 1 without holes (but for [`Journal::advance_beyond`]).
 //!
 //! # How to read it
 //!
@@ -55,7 +55,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use disk::{Disk, DiskFile, DiskLock, RealDisk};
-pub use error::{AppendError, CommitError, Corrupt, OpenError, ReadError, Refused, Step};
+pub use error::{
+    AdvanceError, AppendError, CommitError, Corrupt, OpenError, ReadError, Refused, Step,
+};
 pub use node::{BadId, JournalId, NodeId, node_id};
 pub use options::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, Options, UnixClock, Verify};
 pub use queue::{Committed, Failed, Hooks};
@@ -194,6 +196,15 @@ impl<T> Journal<T> {
     /// and when the journal closes.
     pub fn wait_beyond(&self, position: Position, timeout: Duration) -> Option<Position> {
         self.shared.wait_beyond(position, timeout)
+    }
+
+    /// Lets the next record stand behind `position`, and waits until that is durable. Does nothing when it does so
+    /// already.
+    ///
+    /// For a journal older than what was applied from it (its folder was put back): a record at a position that counts as
+    /// applied would never be. Call it before the first record is taken; the positions left out are a known gap.
+    pub fn advance_beyond(&self, position: Position) -> Result<(), AdvanceError> {
+        self.queue.advance(position.0)
     }
 
     /// Says that everything up to `up_to` is durably applied elsewhere. May remove segments, if room is wanted.

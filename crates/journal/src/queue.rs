@@ -8,11 +8,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::Position;
-use crate::error::{AppendError, CommitError, Refused};
+use crate::error::{AdvanceError, AppendError, CommitError, Refused};
 use crate::options::MAX_BATCH_RECORDS;
 use crate::record::{FRAME_BYTES, MAX_RECORD_BYTES};
 use crate::state::{Counters, Shared, locked};
@@ -52,8 +53,25 @@ impl<T> Entry<T> {
     }
 }
 
+/// A wish that the next record stands behind a position.
+struct Advance {
+    beyond: u64,
+    done: Sender<Result<(), CommitError>>,
+}
+
+/// What the writer does next.
+enum Work {
+    /// The batch it was given.
+    Write,
+    Advance(Advance),
+    /// Nothing ever.
+    End,
+}
+
 struct Waiting<T> {
     entries: VecDeque<Entry<T>>,
+    /// Comes before the entries. One at a time: who comes second waits.
+    advance: Option<Advance>,
     /// Octets of the entries and of the batch being written.
     bytes: u64,
     open: bool,
@@ -77,6 +95,7 @@ impl<T> Queue<T> {
             shared,
             waiting: Mutex::new(Waiting {
                 entries: VecDeque::new(),
+                advance: None,
                 bytes: 0,
                 open: true,
                 idle: false,
@@ -160,12 +179,48 @@ impl<T> Queue<T> {
         self.close();
     }
 
-    /// Moves the next batch out; waits for one, and says `false` when there will be none.
-    fn take(&self, batch: &mut Vec<Entry<T>>, limit_bytes: u64) -> bool {
+    /// Lets the next record stand behind `beyond`; waits until that is durable.
+    pub fn advance(&self, beyond: u64) -> Result<(), AdvanceError> {
+        let (done, outcome) = mpsc::channel();
         let mut waiting = locked(&self.waiting);
-        while waiting.entries.is_empty() {
+        while waiting.open && waiting.advance.is_some() {
+            waiting.blocked += 1;
+            waiting = self
+                .emptied
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.blocked -= 1;
+        }
+        if !waiting.open {
+            return Err(AdvanceError::Closed);
+        }
+        waiting.advance = Some(Advance { beyond, done });
+        waiting.idle = false;
+        drop(waiting);
+        self.filled.notify_one();
+        match outcome.recv() {
+            Ok(outcome) => Ok(outcome?),
+            // The writer has ended without looking at it.
+            Err(mpsc::RecvError) => Err(AdvanceError::Closed),
+        }
+    }
+
+    /// Moves the next batch out; waits for one, or for something else to do.
+    fn take(&self, batch: &mut Vec<Entry<T>>, limit_bytes: u64) -> Work {
+        let mut waiting = locked(&self.waiting);
+        loop {
+            if let Some(advance) = waiting.advance.take() {
+                waiting.idle = false;
+                if waiting.blocked > 0 {
+                    self.emptied.notify_all();
+                }
+                return Work::Advance(advance);
+            }
+            if !waiting.entries.is_empty() {
+                break;
+            }
             if !waiting.open {
-                return false;
+                return Work::End;
             }
             waiting.idle = true;
             waiting = self
@@ -185,7 +240,7 @@ impl<T> Queue<T> {
         if waiting.blocked > 0 {
             self.emptied.notify_all();
         }
-        true
+        Work::Write
     }
 
     /// The batch of `bytes` octets is over.
@@ -204,6 +259,7 @@ struct LastWord<'a, T>(&'a Queue<T>);
 impl<T> Drop for LastWord<'_, T> {
     fn drop(&mut self) {
         self.0.close();
+        locked(&self.0.waiting).advance = None;
         self.0.shared.change(|state| state.closed = true);
     }
 }
@@ -224,7 +280,16 @@ fn run<T>(queue: &Queue<T>, mut writer: Writer, mut hooks: Hooks<T>) {
     let mut batch: Vec<Entry<T>> = Vec::new();
     let mut done: Vec<(Position, T)> = Vec::new();
     let mut undone: Vec<T> = Vec::new();
-    while queue.take(&mut batch, writer.batch_bytes()) {
+    loop {
+        match queue.take(&mut batch, writer.batch_bytes()) {
+            Work::Write => {}
+            Work::Advance(advance) => {
+                // Who asked may have gone.
+                let _ = advance.done.send(writer.advance(advance.beyond));
+                continue;
+            }
+            Work::End => return,
+        }
         let bytes = batch.iter().map(Entry::framed_bytes).sum();
         let result = writer.commit(batch.iter().map(|entry| (entry.kind, &entry.bytes[..])));
         let tokens = batch.drain(..).map(|entry| entry.token);

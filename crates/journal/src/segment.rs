@@ -7,7 +7,8 @@
 //! 12  checksum  u32  CRC-32C over the other 60 octets
 //! 16  journal   16   the journal's id
 //! 32  first     u64  position of the first record, also in the name
-//! 40  follows   u64  where the segment before must end; less than `first` only where a salvage lost records
+//! 40  follows   u64  where the segment before must end; less than `first` only where a salvage lost records, or
+//!                    where positions were left out on purpose
 //! 48  created   u64  seconds since 1970, by the caller's clock
 //! 56  previous  u32  the chain before the first record
 //! 60  closing   u32  the chain at the end of the segment before: the same, unless a salvage lost records between

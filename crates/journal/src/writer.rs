@@ -123,10 +123,43 @@ impl Writer {
                 && age < options.segment_seconds)
     }
 
+    /// Lets the next record stand behind `beyond`: a new segment says which positions are left out. Nothing is left out
+    /// when the next one stands there anyway.
+    pub fn advance(&mut self, beyond: u64) -> Result<(), CommitError> {
+        if beyond < self.link.next {
+            return Ok(());
+        }
+        let link = Link {
+            next: beyond.saturating_add(1),
+            previous: self.link.previous,
+        };
+        let header = Header {
+            follows: self.link.next,
+            closing: self.link.previous,
+            ..Header::continuing(self.shared.id.0, link, (self.shared.options.clock)())
+        };
+        let active = self
+            .begin_with(header)
+            .map_err(self.failed(Step::Begin, link.next))?;
+        self.active = Some(active);
+        self.link = link;
+        self.shared.change(|state| state.durable = link.next - 1);
+        Ok(())
+    }
+
     /// Begins a new segment at the end of what is durable.
     pub fn begin(&self) -> io::Result<Active> {
         let shared = &self.shared;
-        let header = Header::continuing(shared.id.0, self.link, (shared.options.clock)());
+        let mut header = Header::continuing(shared.id.0, self.link, (shared.options.clock)());
+        // In place of a segment without records: a gap before that one is a gap before this one.
+        if let Some(same) = shared.state().segments.get(&header.first) {
+            (header.follows, header.closing) = (same.header.follows, same.header.closing);
+        }
+        self.begin_with(header)
+    }
+
+    fn begin_with(&self, header: Header) -> io::Result<Active> {
+        let shared = &self.shared;
         let file = segment::create(&*shared.disk, &shared.folder, &header, &[])?;
         Counters::add(&shared.counters.syncs, 1);
         let bytes = HEADER_BYTES as u64;

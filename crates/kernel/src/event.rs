@@ -92,7 +92,8 @@ crate::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
     RECORD = "INSERT INTO event (kind, organisation_id, subject, detail, at) VALUES ($1, $2, $3, $4, $5)";
-    FORGET = "DELETE FROM event WHERE at < $1";
+    FORGET = "DELETE FROM event WHERE (major, minor) IN
+        (SELECT major, minor FROM event WHERE at < $1 ORDER BY major, minor LIMIT $2)";
 }
 
 // The two engines differ in what "no earlier event can still appear" means.
@@ -167,14 +168,25 @@ impl Db {
         }))
     }
 
-    /// Deletes events older than `before`: every node has long read them.
+    /// Deletes events older than `before`, in short transactions: every node has long read them.
     ///
     /// # Errors
-    /// [`Error::Engine`].
+    /// [`Error::Engine`]; what was committed stays deleted.
     pub async fn forget_events(&self, before: Time) -> Result<u64, Error> {
-        let mut tx = self.begin().await?;
-        let gone = tx.run(FORGET, crate::values![before]).await?;
-        tx.commit().await?;
+        /// Events of one transaction.
+        const CHUNK: u32 = 2_000;
+        /// Chunks of one run: the rest waits for the next.
+        const MAX_CHUNKS: usize = 2_000;
+        let mut gone = 0;
+        for _ in 0..MAX_CHUNKS {
+            let mut tx = self.begin().await?;
+            let chunk = tx.run(FORGET, crate::values![before, CHUNK]).await?;
+            tx.commit().await?;
+            gone += chunk;
+            if chunk < u64::from(CHUNK) {
+                break;
+            }
+        }
         Ok(gone)
     }
 }

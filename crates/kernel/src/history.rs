@@ -36,12 +36,21 @@ crate::statements! {
 }
 
 impl Tx {
-    /// Ends the row's current version and begins this one.
+    /// Ends the row's current version and begins this one. A row has one current version: whoever records one for a
+    /// row that others may be changing at the same time changes or locks the row itself first, so that they wait.
     ///
     /// # Errors
     /// [`Error::Engine`].
     pub async fn record_version(&mut self, now: Time, version: Version) -> Result<(), Error> {
         self.end_version(now, version.row).await?;
+        self.begin_version(now, version).await
+    }
+
+    /// Begins the first version of a row that was just made, or of one whose last version has ended.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], also when the row has a current version.
+    pub async fn begin_version(&mut self, now: Time, version: Version) -> Result<(), Error> {
         self.run(
             RECORD,
             crate::values![
@@ -72,5 +81,41 @@ impl Tx {
     /// [`Error::Engine`].
     pub async fn erase_versions(&mut self, person: Uuid) -> Result<u64, Error> {
         self.run(ERASE, crate::values![person]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Location;
+
+    fn version(id: u128, row: u128) -> Version {
+        Version {
+            id: Uuid::from_u128(id),
+            kind: "nas",
+            row: Uuid::from_u128(row),
+            organisation: None,
+            person: None,
+            fields: serde_json::json!({ "version": id.to_string() }),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_has_one_current_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Location::Sqlite(folder.path().join("h.db"))
+            .open()
+            .await
+            .unwrap();
+        let now = Time::from_unix_seconds(1_800_000_000);
+        let mut tx = db.begin().await.unwrap();
+        tx.begin_version(now, version(1, 7)).await.unwrap();
+        tx.begin_version(now, version(2, 8)).await.unwrap();
+        let second = tx.begin_version(now, version(3, 7)).await;
+        assert!(second.is_err_and(|e| e.is_duplicate()));
+        tx.record_version(now, version(4, 7)).await.unwrap();
+        tx.end_version(now, Uuid::from_u128(7)).await.unwrap();
+        tx.begin_version(now, version(5, 7)).await.unwrap();
+        tx.commit().await.unwrap();
     }
 }

@@ -10,6 +10,7 @@ pub mod db;
 pub mod event;
 pub mod history;
 pub mod id;
+pub mod node;
 pub mod rng;
 pub mod scope;
 pub mod seal;

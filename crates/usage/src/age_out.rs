@@ -14,7 +14,8 @@ const MAX_CHUNKS: usize = 200;
 kernel::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
-    FORGET = "DELETE FROM session_history WHERE stopped < $1";
+    FORGET = "DELETE FROM session_history WHERE id IN
+        (SELECT id FROM session_history WHERE stopped < $1 ORDER BY stopped LIMIT $2)";
 }
 
 // SQLite's one writer needs no locks but cannot delete inside a CTE; PostgreSQL passes over rows that a report is
@@ -67,13 +68,49 @@ async fn move_chunk(kernel: &Kernel, before: Time) -> Result<u64, Error> {
     Ok(moved)
 }
 
-/// Deletes history that ended before `before`: the retention an operator has set.
+/// Deletes history that ended before `before`, in short transactions: the retention an operator has set.
 ///
 /// # Errors
-/// [`Error::Engine`].
+/// [`Error::Engine`]; what was committed stays deleted.
 pub async fn forget_sessions(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut tx = kernel.db.begin().await?;
-    let gone = tx.run(FORGET, kernel::values![before]).await?;
-    tx.commit().await?;
+    let mut gone = 0;
+    for _ in 0..MAX_CHUNKS {
+        let mut tx = kernel.db.begin().await?;
+        let chunk = tx.run(FORGET, kernel::values![before, CHUNK]).await?;
+        tx.commit().await?;
+        gone += chunk;
+        if chunk < CHUNK.unsigned_abs() {
+            break;
+        }
+    }
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{STOP, Sent, at, house};
+
+    #[tokio::test]
+    async fn history_that_fills_several_transactions_moves_and_is_forgotten_whole() {
+        let house = house().await;
+        let count = 2 * CHUNK.unsigned_abs() + 1;
+        let ended = |n| Sent::bare(STOP, 0).put(44, format!("s{n}").as_bytes());
+        let all: Vec<Sent> = (0..count).map(ended).collect();
+        for batch in all.chunks(300) {
+            house.apply(batch).await;
+        }
+        house.apply(&[Sent::new(STOP, 60)]).await;
+        house.clock.advance_seconds(PRESENT_SECONDS + 100);
+        assert_eq!(age_out(&house.kernel).await.ok(), Some(count + 1));
+        assert_eq!(
+            forget_sessions(&house.kernel, at(60)).await.ok(),
+            Some(count)
+        );
+        let left = house.past().await;
+        assert_eq!(
+            left.iter().map(|row| row.stopped).collect::<Vec<_>>(),
+            [Some(at(60))]
+        );
+    }
 }

@@ -4,7 +4,7 @@
 
 use crate::session::DayUsage;
 use kernel::id::Uuid;
-use kernel::{Db, Error, Tx};
+use kernel::{Db, Engine, Error, Tx};
 use std::collections::BTreeMap;
 
 /// How many rows one page holds.
@@ -13,8 +13,6 @@ pub const PAGE: i64 = 2_000;
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    GROW = "INSERT INTO usage (membership_id, counter, period, value) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (membership_id, counter, period) DO UPDATE SET value = usage.value + excluded.value";
     PAGE_SINCE = "SELECT membership_id, counter, period, value FROM usage
         WHERE period >= $1 AND (membership_id, counter, period) > ($2, $3, $4)
         ORDER BY membership_id, counter, period LIMIT $5";
@@ -22,6 +20,23 @@ kernel::statements! {
         WHERE membership_id = $1 AND period >= $2 AND period <= $3 ORDER BY counter, period";
     TOTAL = "SELECT CAST(COALESCE(SUM(value), 0) AS BIGINT) AS value FROM usage
         WHERE membership_id = $1 AND counter = $2 AND period >= $3 AND period <= $4";
+}
+
+// All that a batch adds comes in one parameter, [[membership, counter, period, value], …], in the order of the rows.
+kernel::statements! {
+    /// SQLite's own.
+    pub SQLITE_STATEMENTS;
+    SQLITE_GROW = "INSERT INTO usage (membership_id, counter, period, value)
+        SELECT unhex(value ->> 0), value ->> 1, value ->> 2, CAST(value ->> 3 AS BIGINT) FROM json_each($1) WHERE TRUE
+        ON CONFLICT (membership_id, counter, period) DO UPDATE SET value = usage.value + excluded.value";
+}
+kernel::statements! {
+    /// PostgreSQL's own.
+    pub POSTGRES_STATEMENTS;
+    POSTGRES_GROW = "INSERT INTO usage (membership_id, counter, period, value)
+        SELECT CAST(g.more ->> 0 AS UUID), g.more ->> 1, g.more ->> 2, CAST(g.more ->> 3 AS BIGINT)
+        FROM json_array_elements(CAST($1 AS JSON)) AS g(more)
+        ON CONFLICT (membership_id, counter, period) DO UPDATE SET value = usage.value + excluded.value";
 }
 
 /// What is counted.
@@ -98,18 +113,33 @@ impl Growth {
     /// # Errors
     /// [`Error::Engine`].
     pub async fn write(&self, tx: &mut Tx) -> Result<(), Error> {
-        for ((membership, counter, day), value) in self.0.iter().filter(|(_, value)| **value != 0) {
-            let period = DayUsage {
-                day: *day,
-                delta: Default::default(),
-            }
-            .period();
-            tx.run(
-                GROW,
-                kernel::values![*membership, counter.word(), period, *value],
-            )
-            .await?;
+        let more: Vec<serde_json::Value> = self
+            .0
+            .iter()
+            .filter(|(_, value)| **value != 0)
+            .map(|((membership, counter, day), value)| {
+                let period = DayUsage {
+                    day: *day,
+                    delta: Default::default(),
+                }
+                .period();
+                serde_json::json!([
+                    membership.simple().to_string(),
+                    counter.word(),
+                    period,
+                    value
+                ])
+            })
+            .collect();
+        if more.is_empty() {
+            return Ok(());
         }
+        let sql = match tx.engine() {
+            Engine::Sqlite => SQLITE_GROW,
+            Engine::Postgres => POSTGRES_GROW,
+        };
+        let more = serde_json::Value::Array(more).to_string();
+        tx.run(sql, kernel::values![more]).await?;
         Ok(())
     }
 }

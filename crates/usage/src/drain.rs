@@ -2,20 +2,23 @@
 //!
 //! While SQL is away the journal grows and nothing is lost; the writer tries again, more and more slowly. A report that
 //! SQL itself refuses (and not the line to it) must not hold up all others: its batch is halved until it stands alone,
-//! then it is kept unread. The writer has a thread of its own, because it waits for the journal without a runtime.
+//! then it is kept unread. Batches are as large as SQL takes in a short transaction. When SQL was put back under the
+//! running process, the journal, which keeps what is applied for a day, is read again from where SQL stands. The writer has a thread of its own, because it waits for the journal without a runtime.
 
 use crate::entry::{ACCOUNTING_REPORT, BadEntry, Entry};
-use crate::writer::{Applied, Item, Origin, apply_batch};
+use crate::writer::{Applied, Item, Origin, Outcome, Stretch, apply_batch};
 use chrono_tz::Tz;
 use journal::{Position, ReadError, Reader, Record};
 use kernel::id::Uuid;
 use kernel::{Error, Kernel};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Reports in one transaction: it stays under the 250 ms that readers of events can wait.
+/// The most reports in one transaction; how many it is follows from how long they take.
 pub const BATCH_REPORTS: usize = 200;
+/// A transaction that takes longer is too large: readers of events wait for it, 250 ms at most.
+const LONG_BATCH: Duration = Duration::from_millis(150);
 /// A report has at most 4 KiB: this bounds memory, not batches.
 const BATCH_BYTES: usize = 1 << 20;
 /// How long one look at an idle journal takes; also how soon a stop is noticed.
@@ -67,6 +70,25 @@ impl Progress {
     }
 }
 
+/// How many reports the next transaction takes.
+#[derive(Debug, Clone, Copy)]
+struct Pace(usize);
+
+impl Pace {
+    /// After a transaction that took so long: half as many if it was long, else a few more.
+    fn took(&mut self, elapsed: Duration) {
+        self.0 = match elapsed > LONG_BATCH {
+            true => (self.0 / 2).max(1),
+            false => (self.0 + self.0 / 8 + 1).min(BATCH_REPORTS),
+        };
+    }
+
+    /// After so many were refused together.
+    fn refused(&mut self, reports: usize) {
+        self.0 = reports.div_ceil(2);
+    }
+}
+
 /// How long to wait after failures in a row.
 #[derive(Debug, Clone, Copy, Default)]
 struct Backoff {
@@ -105,8 +127,9 @@ pub struct Writer {
     reader: Reader,
     /// Read, not yet applied; at most one read's worth.
     waiting: Vec<Record>,
-    /// How many reports the next transaction takes.
-    batch: usize,
+    pace: Pace,
+    /// Everything up to here is in SQL as far as is known here, or the journal no longer has it.
+    applied: Position,
     data_faults: u32,
 }
 
@@ -139,7 +162,8 @@ impl Writer {
             progress,
             reader,
             waiting: Vec::new(),
-            batch: BATCH_REPORTS,
+            pace: Pace(BATCH_REPORTS),
+            applied,
             data_faults: 0,
         })
     }
@@ -181,7 +205,7 @@ impl Writer {
                 Err(error) => return self.read_failed(&error),
             }
         }
-        let taken = self.batch.min(self.waiting.len());
+        let taken = self.pace.0.min(self.waiting.len());
         let Some(upto) = self
             .waiting
             .get(..taken)
@@ -199,21 +223,46 @@ impl Writer {
         if taken == 1 && self.data_faults >= DATA_FAULTS {
             self.give_up_on(&mut items);
         }
-        let outcome =
-            apply_batch(&self.kernel, &self.origin, upto, &items, &self.ends.zone_of).await;
+        let stretch = Stretch {
+            after: self.applied,
+            upto,
+        };
+        let begun = Instant::now();
+        let zone_of = &self.ends.zone_of;
+        let outcome = apply_batch(&self.kernel, &self.origin, stretch, &items, zone_of).await;
         match outcome {
-            Ok(applied) => {
+            Ok(Outcome::Applied(applied)) => {
                 self.waiting.drain(..taken);
-                self.batch = (self.batch.saturating_mul(2)).min(BATCH_REPORTS);
+                self.pace.took(begun.elapsed());
                 self.data_faults = 0;
                 self.progress.set_fault(None);
-                self.progress.set_applied(upto);
+                self.set_applied(upto);
                 (self.ends.release)(upto);
                 (self.ends.on_applied)(applied);
                 Step::Applied
             }
+            Ok(Outcome::Behind(position)) => self.go_back(position),
             Err(error) => self.apply_failed(&error, taken),
         }
+    }
+
+    fn set_applied(&mut self, position: Position) {
+        self.applied = position;
+        self.progress.set_applied(position);
+    }
+
+    /// SQL was put back: what it has lost is read again.
+    fn go_back(&mut self, position: Position) -> Step {
+        let fault = format!(
+            "the database has accounting reports up to {position} and had them up to {}: they are applied again",
+            self.applied
+        );
+        tracing::warn!("{fault}");
+        self.progress.set_fault(Some(fault));
+        self.set_applied(position);
+        self.waiting.clear();
+        self.reader = (self.ends.reader_at)(position.next());
+        Step::Failed
     }
 
     fn apply_failed(&mut self, error: &Error, taken: usize) -> Step {
@@ -222,7 +271,7 @@ impl Writer {
         if is_fault_of_data(error) {
             self.data_faults = self.data_faults.saturating_add(1);
             if self.data_faults >= DATA_FAULTS && taken > 1 {
-                self.batch = taken.div_ceil(2);
+                self.pace.refused(taken);
                 self.data_faults = 0;
             }
         }
@@ -247,7 +296,8 @@ impl Writer {
         tracing::error!(%error, "the accounting journal cannot be read");
         self.progress.set_fault(Some(error.to_string()));
         if let ReadError::Gone { oldest } = error {
-            // Only a restored backup older than the journal gets here: what is still there must not wait for what is not.
+            // Only a restored backup older than the journal gets here: what is still there must not wait for what is
+            // not. What SQL is known to have stays as it is, so that the next batch is let in.
             self.reader = (self.ends.reader_at)(*oldest);
         }
         Step::Failed

@@ -29,16 +29,21 @@ pub use counters::{Counter, UsageRow};
 pub use drain::{Ends, Progress, Writer};
 pub use entry::{ACCOUNTING_REPORT, BadEntry, Entry};
 pub use kernel::db::Error;
-pub use list::{Cursor, ListFilter, Page, SessionView, find, mark_closed, open_sessions};
+pub use list::{
+    Cursor, ListFilter, Page, SESSION_CLOSED, SessionView, find, mark_closed, open_sessions,
+};
 pub use report::{Report, Status, Unreadable};
 pub use restart::{NAS_RESTARTED, close_restarted, forget_restarts};
 pub use session::{Change, DayUsage, Restart, Session, Totals, Turn};
-pub use writer::{Applied, Item, Origin, REPORTS_APPLIED, apply_batch, checkpoint};
+pub use writer::{
+    Applied, Item, Origin, Outcome, REPORTS_APPLIED, Stretch, apply_batch, checkpoint,
+};
 
 /// Every statement of this room as an engine runs it, so that a test can prepare them all.
 pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     let shared = [
         session::store::STATEMENTS,
+        session::store::RESTART_STATEMENTS,
         counters::STATEMENTS,
         restart::STATEMENTS,
         writer::STATEMENTS,
@@ -49,11 +54,13 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     let own = match engine {
         kernel::Engine::Sqlite => [
             session::store::SQLITE_STATEMENTS,
+            counters::SQLITE_STATEMENTS,
             writer::SQLITE_STATEMENTS,
             age_out::SQLITE_STATEMENTS,
         ],
         kernel::Engine::Postgres => [
             session::store::POSTGRES_STATEMENTS,
+            counters::POSTGRES_STATEMENTS,
             writer::POSTGRES_STATEMENTS,
             age_out::POSTGRES_STATEMENTS,
         ],

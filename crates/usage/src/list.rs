@@ -7,7 +7,7 @@ use crate::restart;
 use crate::session::{NAS_REBOOT, Restart, Session, store};
 use chrono_tz::Tz;
 use kernel::id::Uuid;
-use kernel::{Db, Error, Kernel, Scope, Time};
+use kernel::{Db, Error, Kernel, News, OrganisationId, Scope, Time};
 use serde::Serialize;
 
 /// The largest page.
@@ -15,22 +15,40 @@ pub const MAX_PAGE: u32 = 1_000;
 /// How many sessions one id may name: ids of NASes are not unique.
 const MAX_FOUND: i64 = 20;
 
+/// A page: `$8` and `$9` are the place it begins behind. Every filter is in every statement; the one named in
+/// `narrowed` stands there bare, so that its index is used. The order is the index's, whichever it is.
+macro_rules! page_of {
+    ($table:literal, $narrowed:literal) => {
+        concat!(
+            "SELECT * FROM ",
+            $table,
+            " WHERE (started, id) < ($8, $9) AND ",
+            $narrowed,
+            " AND (CAST($1 AS UUID) IS NULL OR organisation_id = $1)
+              AND (NOT $2 OR stopped IS NULL)
+              AND (CAST($3 AS TEXT) IS NULL OR username = $3)
+              AND (CAST($4 AS TEXT) IS NULL OR called_station_id = $4)
+              AND (CAST($5 AS TEXT) IS NULL OR calling_station_id = $5)
+              AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR started >= $6)
+              AND (CAST($7 AS TIMESTAMPTZ) IS NULL OR stopped <= $7)
+              AND (NOT $10 OR stopped IS NOT NULL)
+              AND (CAST($11 AS UUID) IS NULL OR nas_id = $11)
+              AND (CAST($12 AS UUID) IS NULL OR membership_id = $12)
+            ORDER BY started DESC, id DESC LIMIT $13"
+        )
+    };
+}
+
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    LIST = "SELECT * FROM session_all
-        WHERE (CAST($1 AS UUID) IS NULL OR organisation_id = $1)
-          AND (NOT $2 OR stopped IS NULL)
-          AND (CAST($3 AS TEXT) IS NULL OR username = $3)
-          AND (CAST($4 AS TEXT) IS NULL OR called_station_id = $4)
-          AND (CAST($5 AS TEXT) IS NULL OR calling_station_id = $5)
-          AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR started >= $6)
-          AND (CAST($7 AS TIMESTAMPTZ) IS NULL OR stopped <= $7)
-          AND (CAST($8 AS TIMESTAMPTZ) IS NULL OR started < $8 OR (started = $8 AND id < $9))
-          AND (NOT $10 OR stopped IS NOT NULL)
-          AND (CAST($11 AS UUID) IS NULL OR nas_id = $11)
-          AND (CAST($12 AS UUID) IS NULL OR membership_id = $12)
-        ORDER BY started DESC, id DESC LIMIT $13";
+    LIST = page_of!("session_all", "TRUE");
+    LIST_OF_ORGANISATION = page_of!("session_all", "organisation_id = $1");
+    LIST_OF_USERNAME = page_of!("session_all", "username = $3");
+    LIST_OF_DEVICE = page_of!("session_all", "calling_station_id = $5");
+    LIST_OF_MEMBERSHIP = page_of!("session_all", "membership_id = $12");
+    LIST_OPEN = page_of!("session", "stopped IS NULL");
+    LIST_OPEN_OF_ORGANISATION = page_of!("session", "stopped IS NULL AND organisation_id = $1");
     BY_ID = "SELECT * FROM session_all
         WHERE (id = $1 OR unique_id = $2) AND (CAST($3 AS UUID) IS NULL OR organisation_id = $3)";
     BY_NAS_ID = "SELECT * FROM session_all
@@ -40,6 +58,11 @@ kernel::statements! {
         WHERE stopped IS NULL AND (CAST($1 AS UUID) IS NULL OR organisation_id = $1) AND id > $2
         ORDER BY id LIMIT $3";
 }
+
+/// News: a session was ended by hand. Subject: the session; detail: the cause.
+pub const SESSION_CLOSED: &str = "session.closed";
+/// Later than any session: 31 December 9999. A list without a cursor begins behind it.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Where the next page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +116,10 @@ pub async fn list(db: &Db, scope: Scope, filter: &ListFilter) -> Result<Page, Er
         0 => MAX_PAGE,
         limit => limit.min(MAX_PAGE),
     };
+    let after = filter.after.unwrap_or(Cursor {
+        started: Time::from_unix_seconds(LAST_SECOND),
+        id: Uuid::max(),
+    });
     let text = |value: &Option<String>| kernel::Value::Text(value.clone());
     // Restarts first: a row that follows one in between is then closed either way.
     let restarts = restart::unsettled(db).await?;
@@ -104,14 +131,14 @@ pub async fn list(db: &Db, scope: Scope, filter: &ListFilter) -> Result<Page, Er
         text(&filter.calling_station_id),
         filter.started_from,
         filter.stopped_to,
-        filter.after.map(|cursor| cursor.started),
-        filter.after.map(|cursor| cursor.id),
+        after.started,
+        after.id,
         filter.is_open == Some(false) && restarts.is_empty(),
         filter.nas,
         filter.membership,
         i64::from(limit),
     ];
-    let mut sessions: Vec<Session> = db.all(LIST, values).await?;
+    let mut sessions: Vec<Session> = db.all(statement_for(scope, filter), values).await?;
     let next = sessions
         .last()
         .filter(|_| sessions.len() >= limit as usize)
@@ -122,6 +149,26 @@ pub async fn list(db: &Db, scope: Scope, filter: &ListFilter) -> Result<Page, Er
     close_by_definition(&mut sessions, &restarts);
     sessions.retain(|session| filter.is_open.is_none_or(|open| session.is_open() == open));
     Ok(Page { sessions, next })
+}
+
+/// The statement whose index leaves the least to be looked through.
+fn statement_for(scope: Scope, filter: &ListFilter) -> &'static str {
+    let is_scoped = matches!(scope, Scope::Organisation(_));
+    if filter.membership.is_some() {
+        LIST_OF_MEMBERSHIP
+    } else if filter.calling_station_id.is_some() {
+        LIST_OF_DEVICE
+    } else if filter.username.is_some() {
+        LIST_OF_USERNAME
+    } else if filter.is_open == Some(true) && is_scoped {
+        LIST_OPEN_OF_ORGANISATION
+    } else if filter.is_open == Some(true) {
+        LIST_OPEN
+    } else if is_scoped {
+        LIST_OF_ORGANISATION
+    } else {
+        LIST
+    }
 }
 
 /// Sessions by id, unique id or the NAS's own id; the newest first, since a NAS's id may name several.
@@ -172,8 +219,8 @@ pub async fn open_sessions(
     Ok(rows)
 }
 
-/// Ends a session by our own decision (its NAS is gone, a disconnect was acknowledged). None if there is no such open
-/// session. A NAS that goes on counting opens it again.
+/// Ends a session by our own decision (its NAS is gone, a disconnect was acknowledged) and says so. None if there is no
+/// such open session. A NAS that goes on counting opens it again.
 ///
 /// # Errors
 /// [`Error::Engine`].
@@ -189,10 +236,18 @@ pub async fn mark_closed(
         return Ok(None);
     };
     let zone = zone_of(row.organisation_id);
-    let change = row.close_by_hand(kernel.now(), cause, zone);
+    let now = kernel.now();
+    let change = row.close_by_hand(now, cause, zone);
+    let news = News::new(
+        SESSION_CLOSED,
+        Some(OrganisationId(row.organisation_id)),
+        row.id,
+    );
     let mut settlement = Settlement::default();
     settlement.note(row, false, &change);
     let applied = settlement.write(&mut tx).await?;
+    let detail = serde_json::json!({ "cause": cause });
+    tx.tell(now, news.with_detail(detail)).await?;
     tx.commit().await?;
     Ok(applied.into_iter().next())
 }

@@ -4,7 +4,8 @@
 //! file closes the rows themselves, in chunks, so that a NAS with a hundred thousand sessions holds up nobody.
 
 use crate::applied::{AppliedSession, Settlement};
-use crate::session::{Restart, Session, store};
+use crate::session::store::{self, Held};
+use crate::session::{Restart, Session};
 use chrono_tz::Tz;
 use kernel::id::Uuid;
 use kernel::{Db, Error, Kernel, News, OrganisationId, Time, Tx};
@@ -15,6 +16,8 @@ pub const NAS_RESTARTED: &str = "nas.restarted";
 const CHUNK: i64 = 200;
 /// Boxes behind one NAS of which the last restart is looked at.
 const MAX_RESTARTS: i64 = 1_000;
+/// A restart is settled so long after it at the earliest: a transaction that began without knowing of it has ended.
+const SETTLE_AFTER_SECONDS: i64 = 60;
 /// Restarts looked at in one run.
 const MAX_UNSETTLED: i64 = 1_000;
 
@@ -99,10 +102,9 @@ pub async fn close_restarted(
         let mut after = Uuid::nil();
         loop {
             let mut tx = kernel.db.begin().await?;
-            let rows =
-                store::lock_open_before(&mut tx, restart.nas_id, restart.at, after, CHUNK).await?;
+            let rows = store::open_before(&mut tx, &restart, Held::Skipped, after, CHUNK).await?;
             let Some(last) = rows.last().map(|row| row.id) else {
-                settle(&mut tx, &restart).await?;
+                settle(&mut tx, kernel.now(), &restart).await?;
                 tx.commit().await?;
                 break;
             };
@@ -130,8 +132,21 @@ async fn close_rows(
     settlement.write(tx).await
 }
 
-/// A row that another writer held was passed over; that writer closes it itself, because it knows the restart.
-async fn settle(tx: &mut Tx, restart: &Restart) -> Result<(), Error> {
+/// Settles a restart unless a row is open still: one that another writer held was passed over, and that writer may not
+/// know of the restart.
+async fn settle(tx: &mut Tx, now: Time, restart: &Restart) -> Result<(), Error> {
+    if now.seconds_since(restart.at) < SETTLE_AFTER_SECONDS {
+        return Ok(());
+    }
+    let mut after = Uuid::nil();
+    loop {
+        let rows = store::open_before(tx, restart, Held::Included, after, CHUNK).await?;
+        match rows.last() {
+            Some(_) if rows.iter().any(|row| restart.covers(row)) => return Ok(()),
+            Some(last) => after = last.id,
+            None => break,
+        }
+    }
     let r = restart;
     let values = kernel::values![
         r.nas_id,

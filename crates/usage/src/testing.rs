@@ -2,7 +2,7 @@
 
 use crate::entry::Entry;
 use crate::report::{Report, Status};
-use crate::writer::{Applied, Item, Origin, apply_batch};
+use crate::writer::{Applied, Item, Origin, Outcome, Stretch, apply_batch};
 use chrono_tz::Tz;
 use journal::Position;
 use kernel::db::Location;
@@ -153,10 +153,13 @@ impl House {
     }
 
     pub(crate) async fn apply_items(&self, items: &[Item]) -> Applied {
-        let upto = items.last().unwrap().0;
-        apply_batch(&self.kernel, &origin(), upto, items, utc)
-            .await
-            .unwrap()
+        let (first, upto) = (items.first().unwrap().0, items.last().unwrap().0);
+        let after = Position(first.0 - 1);
+        let stretch = Stretch { after, upto };
+        match apply_batch(&self.kernel, &origin(), stretch, items, utc).await {
+            Ok(Outcome::Applied(applied)) => applied,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn apply(&self, sent: &[Sent]) -> Applied {

@@ -4,17 +4,23 @@
 //! far the journal is applied. Whatever is killed in between, the batch is applied as a whole or not at all, and one
 //! that is applied already is recognised by the checkpoint. Two nodes that report about one session meet in its row:
 //! rows are locked in the order of their keys, and what is applied is applied to what is stored.
+//!
+//! A database may be put back under a running process: a standby that lagged takes over, a backup is restored. Its
+//! checkpoint then lies before the batch at hand; the batch is refused, and the journal is read from there again.
+
+mod same_key;
 
 use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
 use crate::report::Report;
 use crate::restart;
-use crate::session::store::{self, Generations, Key};
-use crate::session::{Change, Restart, Session, generation};
+use crate::session::Restart;
+use crate::session::store::{self, Key};
 use chrono_tz::Tz;
 use journal::Position;
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Kernel, News, OrganisationId, Time, Tx};
+use same_key::SameKey;
 use std::collections::btree_map::{self, BTreeMap};
 
 /// News: a batch of reports was applied. Subject: the batch; detail: node, journal, the last position, how many.
@@ -55,6 +61,24 @@ pub struct Origin {
 /// One journalled report, or what cannot be read as one.
 pub type Item = (Position, Result<Entry, BadEntry>);
 
+/// Which part of the journal a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Everything up to here is in SQL as far as the caller knows, or the journal no longer has it.
+    pub after: Position,
+    /// The last position that the batch accounts for, records of other kinds included.
+    pub upto: Position,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in SQL.
+    Applied(Applied),
+    /// It is not: SQL is applied to this position only, which is before the stretch. The records behind it come first.
+    Behind(Position),
+}
+
 /// What a batch came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -92,22 +116,27 @@ impl CheckpointRow {
     }
 }
 
-/// Applies a batch. `upto` is the journal's last position that the batch accounts for (records of other kinds
-/// included); `zone_of` is an organisation's time zone.
+/// Applies a batch; `zone_of` is an organisation's time zone.
 ///
 /// # Errors
 /// [`Error::Engine`]; then nothing of it is applied, and it may be handed over again. An error that
-/// [`Error::is_duplicate`] means that another node made the same session meanwhile: the next try finds its row.
+/// [`Error::is_duplicate`], and [`Error::Conflict`], mean that another node made the same session or brought it back from
+/// history meanwhile: the next try finds its row.
 pub async fn apply_batch(
     kernel: &Kernel,
     origin: &Origin,
-    upto: Position,
+    stretch: Stretch,
     items: &[Item],
     zone_of: impl Fn(Uuid) -> Tz,
-) -> Result<Applied, Error> {
+) -> Result<Outcome, Error> {
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
     let applied_to = lock_checkpoint(&mut tx, origin).await?;
+    if applied_to < stretch.after {
+        tx.rollback().await?;
+        return Ok(Outcome::Behind(applied_to));
+    }
+    let upto = stretch.upto;
     let mut applied = Applied {
         batch: kernel.new_uuid(),
         sessions: Vec::new(),
@@ -131,7 +160,7 @@ pub async fn apply_batch(
     }
     if upto <= applied_to {
         tx.rollback().await?;
-        return Ok(applied);
+        return Ok(Outcome::Applied(applied));
     }
     apply_reports(kernel, &mut tx, now, &reports, &mut applied, &zone_of).await?;
     let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
@@ -155,7 +184,7 @@ pub async fn apply_batch(
         .await?;
     }
     tx.commit().await?;
-    Ok(applied)
+    Ok(Outcome::Applied(applied))
 }
 
 fn read(item: &Result<Entry, BadEntry>) -> Result<Report, (String, Vec<u8>)> {
@@ -227,22 +256,25 @@ async fn apply_reports(
     }
     let mut known: BTreeMap<Uuid, Vec<Restart>> = BTreeMap::new();
     let mut settlement = Settlement::default();
+    let mut current = store::lock(tx, by_key.keys()).await?;
+    // What is new here is mostly new altogether, but history must say so.
+    let is_new = |key: &&Key| !current.contains_key(*key);
+    let mut past = store::history(tx, by_key.keys().filter(is_new)).await?;
     for (key, reports) in &by_key {
         let restarts = match known.entry(key.nas) {
             btree_map::Entry::Occupied(entry) => entry.into_mut(),
             btree_map::Entry::Vacant(entry) => entry.insert(restart::of_nas(tx, key.nas).await?),
         };
-        let rows = store::lock(tx, key).await?;
-        apply_to_key(
-            kernel,
-            tx,
-            rows,
-            reports,
-            restarts,
-            zone_of,
-            &mut settlement,
-        )
-        .await?;
+        let mut sessions = match current.remove(key) {
+            Some(current) => SameKey::new(key, current, None),
+            None => SameKey::new(key, Vec::new(), Some(past.remove(key).unwrap_or_default())),
+        };
+        for report in reports {
+            let zone = zone_of(report.organisation.0);
+            sessions
+                .apply(kernel, tx, report, restarts, zone, &mut settlement)
+                .await?;
+        }
     }
     applied.restarts = restarts.into_iter().map(|(_, restart)| restart).collect();
     applied.sessions = settlement.write(tx).await?;
@@ -265,76 +297,6 @@ fn order_of(restart: &Restart) -> (Uuid, &str, &str, &str, Time) {
         &restart.called_station_id,
         restart.at,
     )
-}
-
-async fn apply_to_key(
-    kernel: &Kernel,
-    tx: &mut Tx,
-    rows: Generations,
-    reports: &[&Report],
-    restarts: &[Restart],
-    zone_of: &impl Fn(Uuid) -> Tz,
-    settlement: &mut Settlement,
-) -> Result<(), Error> {
-    let Generations { current, past } = rows;
-    let mut is_past: Vec<bool> = vec![false; current.len()];
-    is_past.resize(current.len() + past.len(), true);
-    let mut rows: Vec<Session> = current.into_iter().chain(past).collect();
-    let mut is_new = vec![false; rows.len()];
-    for report in reports {
-        let zone = zone_of(report.organisation.0);
-        let place = generation::choose(&rows, report, restarts).unwrap_or_else(|| {
-            let newest = rows.iter().map(|row| row.generation).max();
-            let generation = newest.map_or(0, |newest| newest.saturating_add(1));
-            rows.push(Session::new(kernel.new_uuid(), generation, report));
-            is_new.push(true);
-            is_past.push(false);
-            rows.len() - 1
-        });
-        if std::mem::take(&mut is_past[place]) {
-            store::restore(tx, rows[place].id).await?;
-        }
-        let change = rows[place].apply(report, zone);
-        settlement.note(
-            rows[place].clone(),
-            std::mem::take(&mut is_new[place]),
-            &change,
-        );
-        close_what_is_over(&mut rows, &is_past, restarts, zone, settlement);
-    }
-    Ok(())
-}
-
-/// Closes what a restart or a later session with the same id has ended. Rows in history are closed already.
-fn close_what_is_over(
-    rows: &mut [Session],
-    is_past: &[bool],
-    restarts: &[Restart],
-    zone: Tz,
-    settlement: &mut Settlement,
-) {
-    let mut note = |row: &Session, change: &Change| settlement.note(row.clone(), false, change);
-    for row in rows
-        .iter_mut()
-        .zip(is_past)
-        .filter(|(_, past)| !**past)
-        .map(|(row, _)| row)
-    {
-        let first = restarts
-            .iter()
-            .filter(|restart| restart.covers(row))
-            .min_by_key(|restart| restart.at);
-        if let Some(restart) =
-            first.filter(|restart| row.stopped.is_none_or(|stopped| stopped > restart.at))
-        {
-            let change = row.close_for_restart(restart, zone);
-            note(row, &change);
-        }
-    }
-    for (place, begin) in generation::replaced(rows) {
-        let change = rows[place].close_as_replaced(begin, zone);
-        note(&rows[place], &change);
-    }
 }
 
 #[cfg(test)]

@@ -263,6 +263,7 @@ pub(super) async fn remove(who: &Who, house: &House) -> Result<(), Failure> {
             identity::find::show(&kernel.db, Scope::Everything, found.person.id).await?;
         if everywhere.is_some_and(|found| found.memberships.len() > 1) {
             let mut tx = kernel.db.begin().await?;
+            admit::forget(&mut tx, kernel, place.membership.id).await?;
             membership::leave(&mut tx, kernel, place.membership.id).await?;
             tx.commit().await?;
             return say(format!(
@@ -272,7 +273,15 @@ pub(super) async fn remove(who: &Who, house: &House) -> Result<(), Failure> {
         }
     }
     let found = person(house, who).await?;
+    // Whoever asked may see one organisation of several.
+    let everywhere = identity::find::show(&kernel.db, Scope::Everything, found.person.id)
+        .await?
+        .map(|found| found.memberships)
+        .unwrap_or_default();
     let mut tx = kernel.db.begin().await?;
+    for place in &everywhere {
+        admit::forget(&mut tx, kernel, place.membership.id).await?;
+    }
     identity::person::delete(&mut tx, kernel, found.person.id).await?;
     tx.commit().await?;
     say(format!("user '{}' deleted", found.username))

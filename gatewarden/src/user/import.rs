@@ -10,7 +10,9 @@ use crate::output::{Output, Table, clean, moment};
 use crate::progress::Bar;
 use clap::Args;
 use enrol::batch::{self, Batch, BatchId, passwords};
-use enrol::import::{self, ImportOptions, MAX_FILE_OCTETS, Outcome, Problems, Progress, Source};
+use enrol::import::{
+    self, ImportOptions, MAX_FILE_OCTETS, MAX_LISTED, Outcome, Problems, Progress, Source,
+};
 use identity::{Organisation, Store, setting};
 use kernel::Scope;
 use kernel::id::Uuid;
@@ -19,7 +21,7 @@ use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Problems shown on a screen; --json shows all.
+/// Problems shown on a screen; --json shows [`MAX_LISTED`].
 const MAX_SHOWN: usize = 50;
 
 /// Options of `user import`.
@@ -29,7 +31,8 @@ With a header row the columns are: username, password, email, first_name, last_n
 and any RADIUS attribute. Without one: username, password, e-mail, first name, last name.
 A password is plain text, a hash of a known form, nt:HEX, or cleartext$...; where it is empty one is made up and shown.
 
-Any bad line and nothing is imported; every one is shown with its line, column and reason.
+Any bad line and nothing is imported; each is shown with its line, column and reason: the first 50 on
+a screen, the first 10000 with --json. Those beyond are counted.
 
 Examples:
   gatewarden --data D user import users.csv --org default --store recoverable
@@ -219,9 +222,21 @@ fn show_problems(problems: &Problems) {
     for problem in problems.listed.iter().take(MAX_SHOWN) {
         eprintln!("{}", clean(&problem.to_string()));
     }
-    let hidden = problems.total.saturating_sub(MAX_SHOWN as u64);
-    if hidden > 0 {
-        eprintln!("... and {hidden} more; --json shows them");
+    if let Some(sentence) = hidden(problems.total) {
+        eprintln!("{sentence}");
+    }
+}
+
+/// What to say of problems that are not on the screen.
+fn hidden(total: u64) -> Option<String> {
+    let hidden = total.saturating_sub(MAX_SHOWN as u64);
+    let listed = MAX_LISTED as u64;
+    match (hidden, total > listed) {
+        (0, _) => None,
+        (hidden, false) => Some(format!("... and {hidden} more; --json shows them")),
+        (hidden, true) => Some(format!(
+            "... and {hidden} more; --json shows the first {listed}, and those beyond are only counted"
+        )),
     }
 }
 
@@ -350,4 +365,27 @@ async fn batches(args: &ImportArgs, house: &House) -> Result<(), Failure> {
         ]);
     }
     output.table(&table, "no batch yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_how_many_problems_are_shown() {
+        assert_eq!(hidden(50), None);
+        assert_eq!(
+            hidden(51).as_deref(),
+            Some("... and 1 more; --json shows them")
+        );
+        let many = hidden(MAX_LISTED as u64 + 50).unwrap_or_default();
+        assert!(
+            many.contains("10000 more; --json shows the first 10000"),
+            "{many}"
+        );
+        let mut command = ImportArgs::augment_args(clap::Command::new("import"));
+        let help = command.render_long_help().to_string();
+        assert!(help.contains(&format!("first {MAX_SHOWN}")), "{help}");
+        assert!(help.contains(&format!("first {MAX_LISTED}")), "{help}");
+    }
 }

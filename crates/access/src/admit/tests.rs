@@ -412,3 +412,62 @@ async fn one_group_is_the_default_and_cannot_be_removed() {
         );
     }
 }
+
+#[derive(sqlx::FromRow)]
+struct FieldsRow {
+    fields: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct OpenRow {
+    kind: String,
+}
+
+#[tokio::test]
+async fn nothing_of_a_membership_that_goes_stays_current() {
+    let house = house().await;
+    let kernel = &house.kernel;
+    let member = house.admit("anna", None).await.unwrap();
+    let other = house.admit("bruno", None).await.unwrap();
+    let rules = "Session-Timeout := 60\nCalling-Station-Id == x";
+    for id in [member, other] {
+        set_rules(
+            kernel,
+            Dictionary::builtin(),
+            house.acme.id,
+            id,
+            rules,
+            None,
+        )
+        .await
+        .unwrap();
+    }
+    let open = async || {
+        let sql = "SELECT kind FROM history WHERE valid_to IS NULL
+            AND kind IN ('group_member', 'check', 'reply') ORDER BY kind";
+        let rows: Vec<OpenRow> = kernel.db.all(sql, Vec::new()).await.unwrap();
+        rows.into_iter().map(|row| row.kind).collect::<Vec<_>>()
+    };
+    let of_groups = open().await.len() - 6;
+    let person = identity::membership::by_id(&kernel.db, member)
+        .await
+        .unwrap()
+        .unwrap()
+        .person;
+    let mut tx = kernel.db.begin().await.unwrap();
+    forget(&mut tx, kernel, member).await.unwrap();
+    identity::person::delete(&mut tx, kernel, person)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let all: Vec<FieldsRow> = kernel
+        .db
+        .all("SELECT fields FROM history", Vec::new())
+        .await
+        .unwrap();
+    let text: String = all.into_iter().map(|row| row.fields).collect();
+    assert!(!text.contains(&member.to_string()), "{text}");
+    assert!(text.contains(&other.to_string()));
+    assert_eq!(open().await.len(), of_groups + 3);
+    assert_eq!(rules_of(kernel, other).await.unwrap().rows.replies.len(), 1);
+}

@@ -1,5 +1,7 @@
 use super::*;
-use crate::facts::{ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts};
+use crate::facts::{
+    ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts, Subject,
+};
 use crate::group::GroupId;
 use crate::rule::{Compiler, RuleSet, Rows, parse_lines};
 use identity::{Kind, MembershipId, PersonId};

@@ -1,29 +1,61 @@
 //! Feeding the Register: everything once at the start, then whatever the events name.
 //!
-//! The place in the stream is taken *before* loading: what changes meanwhile is read again, which is harmless.
+//! The place in the stream is taken *before* loading: what changes meanwhile is read again, which is harmless. A row that
+//! is damaged must **never** keep the others from being loaded, nor hold the place in the stream.
 
-use super::{Policy, Register};
-use crate::facts::{GroupFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts};
-use crate::admit::MembershipRules;
-use crate::group;
-use crate::nas_match::{NasEntry, NasIndex};
+mod policy;
+
+use super::Register;
+use crate::admit::{self, MembershipRules};
+use crate::facts::{MembershipFacts, PersonFacts, StoredFacts};
+use crate::lock;
 use crate::rule::{Compiler, Rows, RuleSet};
-use crate::{admit, lock, nas};
+use identity::known::MANY;
 use identity::{Known, MembershipId, PersonId};
+use kernel::seal::SealError;
 use kernel::{Error, Event, Kernel, Position};
+use policy::Parts;
 use radius_wire::dictionary::Dictionary;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// People in one page of the first load.
 const PAGE: usize = 5_000;
 
+/// Whose facts are to be read again.
+enum Changed {
+    Person(PersonId),
+    /// Whoever holds it.
+    Membership(MembershipId),
+}
+
+impl Changed {
+    fn rules(event: &Event) -> Self {
+        match event.detail.as_ref().and_then(admit::person_of_detail) {
+            Some(person) => Changed::Person(person),
+            None => Changed::Membership(MembershipId(event.subject)),
+        }
+    }
+}
+
+/// Whether it is what was read that is at fault, and not the engine or the ring: reading it again would not help.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Engine(e) => matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)),
+        Error::Seal(e) => matches!(e, SealError::Broken { .. }),
+        Error::Invalid(_) => true,
+        _ => false,
+    }
+}
+
 /// Who keeps a register right.
 pub struct Follower {
     kernel: Kernel,
     register: Arc<Register>,
     position: Position,
+    /// The place at the first try to load: what a later try does not find any more is told from there on.
+    begun: Option<Position>,
 }
 
 impl Follower {
@@ -33,6 +65,7 @@ impl Follower {
             kernel,
             register,
             position: Position::default(),
+            begun: None,
         }
     }
 
@@ -41,23 +74,35 @@ impl Follower {
     /// # Errors
     /// The database's; what was loaded stays and loading can be tried again.
     pub async fn load(&mut self) -> Result<(), Error> {
-        let position = self.kernel.db.latest_position().await?;
-        self.reload_policy().await?;
+        let position = match self.begun {
+            Some(begun) => begun,
+            None => self.kernel.db.latest_position().await?,
+        };
+        self.begun = Some(position);
+        self.reload_policy(Parts::ALL).await?;
         self.restore_locks().await?;
         let mut rules = HashMap::new();
         admit::load_rules(&self.kernel, |found| {
             rules.insert(found.membership, found);
         })
         .await?;
-        let mut compiler = Compiler::new(Dictionary::builtin());
         let mut after: Option<PersonId> = None;
         loop {
-            let page = identity::known::page(&self.kernel.db, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.person);
-            for known in page {
-                let facts = self.person(known, &rules, &mut compiler);
-                self.register.people.put(facts);
+            match identity::known::page(&self.kernel.db, after, PAGE).await {
+                Ok(page) => {
+                    let Some(last) = page.last() else { break };
+                    after = Some(last.person);
+                    self.put(page, &rules);
+                }
+                Err(e) if is_damage(&e) => {
+                    let ids = identity::known::ids(&self.kernel.db, after, PAGE).await?;
+                    let Some(last) = ids.last() else { break };
+                    after = Some(*last);
+                    for people in ids.chunks(MANY) {
+                        self.reload_people(people).await?;
+                    }
+                }
+                Err(e) => return Err(e),
             }
         }
         self.position = position;
@@ -65,121 +110,123 @@ impl Follower {
         Ok(())
     }
 
-    /// Applies what has become true since; how many events that was.
+    /// Applies what has become true since; how many events that was. As many as [`kernel::event::BATCH`] means that more
+    /// wait: call again at once, without a pause, until there are fewer.
+    ///
+    /// Locks and policy come first, then people who are known already, the latest news first, then those who are new: who
+    /// was shut out does not wait behind an import.
     ///
     /// # Errors
-    /// The database's; the same events are read again then.
+    /// The database's, or that a key is missing from the ring; the same events are read again then.
     pub async fn catch_up(&mut self) -> Result<usize, Error> {
         let events = self.kernel.db.events_after(self.position).await?;
         let Some(last) = events.last() else {
             return Ok(0);
         };
-        let position = last.position;
-        let mut policy_changed = false;
-        let mut people = BTreeSet::new();
+        let mut parts = Parts::default();
+        let mut people = Vec::new();
         for event in &events {
             match event.kind.as_str() {
-                nas::CHANGED
-                | nas::REMOVED
-                | group::CHANGED
-                | identity::ORGANISATION_CHANGED
-                | identity::SETTING_CHANGED => policy_changed = true,
-                identity::PERSON_CHANGED => {
-                    people.insert(PersonId(event.subject));
-                }
-                identity::PERSON_REMOVED => {
-                    people.remove(&PersonId(event.subject));
-                    self.register.people.remove(PersonId(event.subject));
-                }
-                admit::RULES_CHANGED => {
-                    people.extend(self.holder(event).await?);
-                }
+                identity::PERSON_CHANGED => people.push(Changed::Person(PersonId(event.subject))),
+                identity::PERSON_REMOVED => self.register.people.remove(PersonId(event.subject)),
+                admit::RULES_CHANGED => people.push(Changed::rules(event)),
                 lock::SET => self.lock(event),
                 lock::LIFTED => self.lift(event),
-                _ => {}
+                _ => parts.take(event),
             }
         }
-        if policy_changed {
-            self.reload_policy().await?;
+        if parts.are_any() {
+            self.reload_policy(parts).await?;
         }
-        for person in people {
-            self.reload_person(person).await?;
+        let mut seen = HashSet::new();
+        let (mut known, mut new) = (Vec::new(), Vec::new());
+        for changed in people.into_iter().rev() {
+            let Some(person) = self.holder(changed).await? else {
+                continue;
+            };
+            if !seen.insert(person) {
+                continue;
+            }
+            match self.register.people.by_id(person) {
+                Some(_) => known.push(person),
+                None => new.push(person),
+            }
         }
-        self.position = position;
+        for people in [known, new].iter().flat_map(|people| people.chunks(MANY)) {
+            self.reload_people(people).await?;
+        }
+        self.position = last.position;
         Ok(events.len())
     }
 
-    async fn holder(&self, event: &Event) -> Result<Option<PersonId>, Error> {
-        let membership = MembershipId(event.subject);
+    async fn holder(&self, changed: Changed) -> Result<Option<PersonId>, Error> {
+        let membership = match changed {
+            Changed::Person(person) => return Ok(Some(person)),
+            Changed::Membership(membership) => membership,
+        };
         if let Some(person) = self.register.people.holder_of(membership) {
             return Ok(Some(person));
         }
-        let known = identity::known::by_membership(&self.kernel.db, membership).await?;
-        Ok(known.map(|known| known.person))
+        // News without a person, of somebody who is not known here.
+        match identity::membership::by_id(&self.kernel.db, membership).await {
+            Ok(known) => Ok(known.map(|known| known.person)),
+            Err(e) if is_damage(&e) => {
+                tracing::error!(%membership, "a membership cannot be read: {e}");
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
     }
 
-    async fn reload_policy(&self) -> Result<(), Error> {
-        let kernel = &self.kernel;
-        let mut compiler = Compiler::new(Dictionary::builtin());
-        let nases = nas::load_all(kernel)
-            .await?
-            .into_iter()
-            .map(|(nas, secrets)| Arc::new(NasEntry { nas, secrets }))
+    async fn reload_policy(&self, parts: Parts) -> Result<(), Error> {
+        let old = self.register.policy.load_full();
+        let policy = policy::load(&self.kernel, &old, parts).await?;
+        self.register.policy.store(Arc::new(policy));
+        Ok(())
+    }
+
+    /// Reads people again. Who cannot be read because of a damaged row is found by halves, logged and forgotten: the
+    /// others must not wait for him, and what was known of him may be wrong by now.
+    async fn reload_people(&self, ids: &[PersonId]) -> Result<(), Error> {
+        // Each step takes a part off and puts back smaller ones, so this ends.
+        let mut parts = vec![ids];
+        while let Some(part) = parts.pop() {
+            match (self.load_people(part).await, part) {
+                (Err(e), [person]) if is_damage(&e) => {
+                    tracing::error!(%person, "a person is left out: {e}");
+                    self.register.people.remove(*person);
+                }
+                (Err(e), _) if is_damage(&e) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (done, _) => done?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_people(&self, ids: &[PersonId]) -> Result<(), Error> {
+        let found = identity::known::many(&self.kernel.db, ids).await?;
+        let memberships: Vec<MembershipId> = found
+            .iter()
+            .flat_map(|known| known.memberships.iter().map(|membership| membership.id))
             .collect();
-        let mut groups = HashMap::new();
-        for (group, rows) in group::load_all(kernel).await? {
-            let facts = GroupFacts {
-                id: group.id,
-                rules: compile(&mut compiler, &rows, &group.name),
-                name: group.name,
-            };
-            groups.insert(facts.id, Arc::new(facts));
+        let rules = admit::rules_of_many(&self.kernel, &memberships).await?;
+        let there: HashSet<PersonId> = found.iter().map(|known| known.person).collect();
+        for gone in ids.iter().filter(|id| !there.contains(id)) {
+            self.register.people.remove(*gone);
         }
-        let mut organisations = HashMap::new();
-        for organisation in identity::organisation::all(&kernel.db).await? {
-            let id = organisation.id;
-            let setting = async |name| identity::setting::get(&kernel.db, Some(id), name).await;
-            let needs_verification = setting("needs_identity_verification")
-                .await?
-                .and_then(|value| value.as_bool())
-                .unwrap_or(false);
-            let password_days = setting("password_expiration_days")
-                .await?
-                .and_then(|value| value.as_u64())
-                .and_then(|days| u32::try_from(days).ok())
-                .unwrap_or(0);
-            let facts = OrganisationFacts {
-                id,
-                slug: organisation.slug.clone(),
-                is_active: organisation.is_active,
-                has_own_names: organisation.namespace == identity::Namespace::Own,
-                needs_verification,
-                password_days,
-                zone: organisation.zone(),
-            };
-            organisations.insert(id, Arc::new(facts));
-        }
-        self.register.policy.store(Arc::new(Policy {
-            nases: NasIndex::build(nases),
-            groups,
-            organisations,
-        }));
+        self.put(found, &rules);
         Ok(())
     }
 
-    async fn reload_person(&self, id: PersonId) -> Result<(), Error> {
-        let Some(known) = identity::known::one(&self.kernel.db, id).await? else {
-            self.register.people.remove(id);
-            return Ok(());
-        };
-        let mut rules = HashMap::new();
-        for membership in &known.memberships {
-            rules.insert(membership.id, admit::rules_of(&self.kernel, membership.id).await?);
-        }
+    fn put(&self, found: Vec<Known>, rules: &HashMap<MembershipId, MembershipRules>) {
         let mut compiler = Compiler::new(Dictionary::builtin());
-        let facts = self.person(known, &rules, &mut compiler);
-        self.register.people.put(facts);
-        Ok(())
+        for known in found {
+            let facts = self.person(known, rules, &mut compiler);
+            self.register.people.put(facts);
+        }
     }
 
     fn person(
@@ -260,3 +307,6 @@ fn compile(compiler: &mut Compiler<'_>, rows: &Rows, whose: &str) -> RuleSet {
     }
     rules
 }
+
+#[cfg(test)]
+mod tests;

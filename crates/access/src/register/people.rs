@@ -71,7 +71,9 @@ impl People {
             write(self.shard(&name)).names.insert(name, person.id);
         }
         for member in &person.memberships {
-            write(self.shard(&member.id)).holders.insert(member.id, person.id);
+            write(self.shard(&member.id))
+                .holders
+                .insert(member.id, person.id);
         }
         if let Some(old) = old {
             let still: Vec<Name> = names(&person).collect();
@@ -92,7 +94,10 @@ impl People {
 
     /// How many people are held.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| read(shard).people.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| read(shard).people.len())
+            .sum()
     }
 
     /// Whether nobody is held.
@@ -102,7 +107,10 @@ impl People {
 
     /// The id of whoever holds a membership.
     pub fn holder_of(&self, membership: MembershipId) -> Option<PersonId> {
-        read(self.shard(&membership)).holders.get(&membership).copied()
+        read(self.shard(&membership))
+            .holders
+            .get(&membership)
+            .copied()
     }
 
     fn drop_memberships(&self, old: &PersonFacts, is_left: impl Fn(MembershipId) -> bool) {
@@ -131,14 +139,11 @@ impl People {
 }
 
 fn names(person: &PersonFacts) -> impl Iterator<Item = Name> + '_ {
-    person
-        .identifiers
-        .iter()
-        .map(|(realm, kind, folded)| Name {
-            realm: *realm,
-            kind: *kind,
-            folded: folded.clone(),
-        })
+    person.identifiers.iter().map(|(realm, kind, folded)| Name {
+        realm: *realm,
+        kind: *kind,
+        folded: folded.clone(),
+    })
 }
 
 fn read(shard: &RwLock<Shard>) -> std::sync::RwLockReadGuard<'_, Shard> {
@@ -218,7 +223,11 @@ mod tests {
         assert_eq!((held(10), held(11), held(12)), (None, Some(1), Some(1)));
         people.remove(PersonId(Uuid::from_u128(1)));
         assert_eq!((held(10), held(11), held(12)), (None, None, None));
-        let left: usize = people.shards.iter().map(|shard| read(shard).holders.len()).sum();
+        let left: usize = people
+            .shards
+            .iter()
+            .map(|shard| read(shard).holders.len())
+            .sum();
         assert_eq!(left, 0);
     }
 

@@ -5,7 +5,7 @@
 
 use super::{Op, Row, Rows, Side};
 use crate::group::GroupId;
-use identity::MembershipId;
+use identity::{MembershipId, PersonId};
 use kernel::history::Version;
 use kernel::id::Uuid;
 use kernel::seal::SealError;
@@ -226,6 +226,11 @@ pub(crate) async fn replace(
         }
     }
     change(&mut rows)?;
+    // Named in each version, so that erasing the person empties it.
+    let person = match owner {
+        Owner::Membership(id) => identity::known::holder(tx, id).await?,
+        Owner::Group(_) => None,
+    };
     let now = kernel.now();
     let mut is_changed = false;
     for side in [Side::Check, Side::Reply] {
@@ -233,7 +238,9 @@ pub(crate) async fn replace(
             let known = stored
                 .iter()
                 .position(|(known, _, opened)| *known == side && opened == row);
-            let at = match known {
+            let version =
+                |id| version(kernel, organisation, owner, person, side, position, row, id);
+            match known {
                 Some(at) => {
                     let (_, known, _) = stored.swap_remove(at);
                     if known.position == position {
@@ -245,11 +252,13 @@ pub(crate) async fn replace(
                         MOVE_REPLY
                     };
                     tx.run(sql, kernel::values![known.id, position]).await?;
-                    known.id
+                    tx.record_version(now, version(known.id)).await?;
                 }
-                None => add(tx, kernel, organisation, owner, side, position, row).await?,
-            };
-            record(tx, kernel, organisation, owner, side, position, row, at).await?;
+                None => {
+                    let id = add(tx, kernel, organisation, owner, side, position, row).await?;
+                    tx.begin_version(now, version(id)).await?;
+                }
+            }
             is_changed = true;
         }
     }
@@ -310,18 +319,18 @@ async fn add(
 }
 
 #[allow(clippy::too_many_arguments)] // a row's columns, once
-async fn record(
-    tx: &mut Tx,
+fn version(
     kernel: &Kernel,
     organisation: OrganisationId,
     owner: Owner,
+    person: Option<PersonId>,
     side: Side,
     position: i64,
     row: &Row,
     id: Uuid,
-) -> Result<(), Error> {
+) -> Version {
     let (membership, group) = owner.columns();
-    let version = Version {
+    Version {
         id: kernel.new_uuid(),
         kind: match side {
             Side::Check => "check",
@@ -329,7 +338,7 @@ async fn record(
         },
         row: id,
         organisation: Some(organisation),
-        person: None,
+        person: person.map(|person| person.0),
         fields: serde_json::json!({
             "membership": membership,
             "group": group,
@@ -338,6 +347,5 @@ async fn record(
             "op": row.op().text(),
             "value": if row.is_hidden() { None } else { Some(row.value()) },
         }),
-    };
-    tx.record_version(kernel.now(), version).await
+    }
 }

@@ -35,6 +35,8 @@ impl From<BatchId> for Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Made, and not one row imported yet.
+    Pending,
     /// Rows are being imported, or the process that did was killed.
     Processing,
     /// All rows are in.
@@ -47,7 +49,8 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Status; 4] = [
+    pub const ALL: [Status; 5] = [
+        Status::Pending,
         Status::Processing,
         Status::Completed,
         Status::Failed,
@@ -57,6 +60,7 @@ impl Status {
     /// The word in the database and in JSON.
     pub fn word(self) -> &'static str {
         match self {
+            Status::Pending => "pending",
             Status::Processing => "processing",
             Status::Completed => "completed",
             Status::Failed => "failed",
@@ -71,7 +75,7 @@ impl Status {
 
     /// Whether an import may go on.
     pub fn is_unfinished(self) -> bool {
-        matches!(self, Status::Processing | Status::Failed)
+        matches!(self, Status::Pending | Status::Processing | Status::Failed)
     }
 }
 
@@ -141,11 +145,11 @@ kernel::statements! {
     BY_ID = concat!("SELECT ", columns!(), " FROM batch WHERE id = $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2)");
     BY_NAME = concat!("SELECT ", columns!(), " FROM batch WHERE organisation_id = $1 AND name = $2");
     UNFINISHED = concat!("SELECT ", columns!(), " FROM batch
-        WHERE organisation_id = $1 AND source_digest = $2 AND status IN ('processing', 'failed') ORDER BY created DESC LIMIT 1");
+        WHERE organisation_id = $1 AND source_digest = $2 AND status IN ('pending', 'processing', 'failed') ORDER BY created DESC LIMIT 1");
     LIST = concat!("SELECT ", columns!(), " FROM batch
         WHERE strategy = 'csv' AND (CAST($1 AS UUID) IS NULL OR organisation_id = $1) ORDER BY created DESC, id DESC LIMIT $2");
     ADVANCE = "UPDATE batch SET rows_done = $3, rows_skipped = $4, status = $5, modified = $6
-        WHERE id = $1 AND rows_done = $2 AND status IN ('processing', 'failed')";
+        WHERE id = $1 AND rows_done = $2 AND status IN ('pending', 'processing', 'failed')";
     SET_STATUS = "UPDATE batch SET status = $2, modified = $3 WHERE id = $1";
     PUT_PERSON = "INSERT INTO batch_person (batch_id, person_id, created_person, created_membership, line, generated)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (batch_id, person_id) DO NOTHING";

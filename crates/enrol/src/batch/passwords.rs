@@ -1,7 +1,8 @@
 //! Passwords that an import made up because a row gave none: kept sealed until they were handed over.
 //!
 //! They are kept so that an import that is killed can still say, after it went on, what it made before. Whoever has
-//! written them down calls [`forget`]; what nobody asked for is forgotten a day later by [`forget_before`].
+//! written them down calls [`forget`]; what nobody asked for is forgotten by [`forget_before`] when the
+//! batch has not gone on for a day, finished or not.
 
 use super::{BatchId, count};
 use kernel::id::Uuid;
@@ -22,7 +23,7 @@ kernel::statements! {
         WHERE batch_id = $1 AND generated IS NOT NULL AND person_id > $2 ORDER BY person_id LIMIT $3";
     FORGET = "UPDATE batch_person SET generated = NULL WHERE batch_id = $1 AND person_id IN (
         SELECT person_id FROM batch_person WHERE batch_id = $1 AND generated IS NOT NULL ORDER BY person_id LIMIT $2)";
-    OLD = "SELECT b.id FROM batch b WHERE b.status <> 'processing' AND b.modified < $1
+    OLD = "SELECT b.id FROM batch b WHERE b.modified < $1
         AND EXISTS (SELECT 1 FROM batch_person p WHERE p.batch_id = b.id AND p.generated IS NOT NULL) ORDER BY b.id LIMIT $2";
 }
 

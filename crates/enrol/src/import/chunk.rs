@@ -41,6 +41,8 @@ pub(super) struct Import<'a> {
     faults: HashMap<u64, (u32, String)>,
     /// From which number on a username may be free.
     numbers: HashMap<String, u64>,
+    /// [`CHUNK_TIME`].
+    pub(super) chunk_time: Duration,
 }
 
 /// How a chunk ended.
@@ -78,6 +80,7 @@ impl<'a> Import<'a> {
             warnings: Problems::default(),
             faults: HashMap::new(),
             numbers: HashMap::new(),
+            chunk_time: CHUNK_TIME,
         })
     }
 
@@ -149,7 +152,7 @@ impl<'a> Import<'a> {
                 }
             }
             done += 1;
-            if started.elapsed() > CHUNK_TIME {
+            if started.elapsed() > self.chunk_time {
                 break;
             }
         }

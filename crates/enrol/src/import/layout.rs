@@ -5,6 +5,7 @@ use super::record::{MAX_COLUMNS, Record};
 use access::rule::Op;
 use kernel::config::nearest;
 use radius_wire::dictionary::Dictionary;
+use zeroize::Zeroizing;
 
 /// The columns that are known by name; every RADIUS attribute may stand beside them.
 pub const COLUMNS: [&str; 9] = [
@@ -64,19 +65,20 @@ impl Layout {
         }
     }
 
-    /// From the first record. It is a header row when one of its fields is the name of a column and none is an e-mail
-    /// address, which every row of the five columns has.
+    /// From the first record. It is a header row when none of its fields is an e-mail address, which every row of the five
+    /// columns has, and one of them is `username` or `email`, or one is any column's name and each of the others is a
+    /// name too, or nearly one: a row of data may well hold `user` and a password.
     ///
     /// # Errors
-    /// Everything that is wrong with a header row.
+    /// Everything that is wrong with a header row. A field that names nothing may be a password: it is told by its number
+    /// and never quoted.
     pub(super) fn of(first: &Record, dictionary: &Dictionary) -> Result<Self, Vec<Problem>> {
         let fields = first
             .fields
             .as_ref()
             .map_err(|reason| vec![Problem::new(first.line, None, reason.clone())])?;
         let is_data = fields.iter().any(|field| field.contains('@'));
-        let is_header = !is_data && fields.iter().any(|field| named(field).is_some());
-        if !is_header {
+        if is_data || !looks_like_header(fields, dictionary) {
             // Of data with another number of fields, each row is refused by itself.
             if is_data || fields.len() == 5 {
                 return Ok(Self::five_columns());
@@ -91,7 +93,7 @@ impl Layout {
         }
         let mut problems = Vec::new();
         let mut columns: Vec<(Column, String)> = Vec::with_capacity(fields.len().min(MAX_COLUMNS));
-        for (field, number) in fields.iter().zip(1..) {
+        for (field, number) in fields.iter().zip(1_usize..) {
             let title = field.trim();
             match read_title(title, dictionary) {
                 Ok(Column::Named(name))
@@ -105,7 +107,9 @@ impl Layout {
                 Ok(Column::Nameless) => columns.push((Column::Nameless, number.to_string())),
                 Ok(Column::Named(name)) => columns.push((Column::Named(name), name.to_owned())),
                 Ok(column) => columns.push((column, title.to_owned())),
-                Err(reason) => problems.push(Problem::new(first.line, Some(title), reason)),
+                Err(reason) => {
+                    problems.push(Problem::new(first.line, Some(&number.to_string()), reason));
+                }
             }
         }
         let has = |name| {
@@ -138,13 +142,32 @@ fn named(title: &str) -> Option<&'static str> {
     COLUMNS.into_iter().find(|name| *name == plain)
 }
 
-fn read_title(title: &str, dictionary: &Dictionary) -> Result<Column, String> {
-    if title.is_empty() {
-        return Ok(Column::Nameless);
-    }
-    if let Some(name) = named(title) {
-        return Ok(Column::Named(name));
-    }
+fn looks_like_header(fields: &[Zeroizing<String>], dictionary: &Dictionary) -> bool {
+    let titles = || fields.iter().map(|field| field.trim());
+    let is_plain = |title: &str| {
+        let column = named(title);
+        column.is_some_and(|name| {
+            matches!(name, "username" | "email") && title.eq_ignore_ascii_case(name)
+        })
+    };
+    let is_name = |title: &str| {
+        let bare = split_title(title).0;
+        named(title).is_some()
+            || dictionary.attribute(bare).is_some()
+            || nearest_title(title, bare, dictionary).is_some()
+    };
+    titles().any(is_plain)
+        || (titles().any(|title| named(title).is_some())
+            && titles().filter(|title| !title.is_empty()).all(is_name))
+}
+
+/// What a title that is no name may have been meant for.
+fn nearest_title<'d>(title: &str, bare: &str, dictionary: &'d Dictionary) -> Option<&'d str> {
+    nearest(&title.to_lowercase(), COLUMNS.into_iter()).or_else(|| dictionary.nearest_name(bare))
+}
+
+/// An attribute's name without its tag, as it is to stand in the rule, and what follows it.
+fn split_title(title: &str) -> (&str, &str, &str) {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
     let end = title.find(|c| !is_part(c)).unwrap_or(title.len());
     // "Reply-Message:=" has its colon in the operator.
@@ -152,15 +175,24 @@ fn read_title(title: &str, dictionary: &Dictionary) -> Result<Column, String> {
         Some(name) if title[end..].starts_with('=') => (name, &title[end - 1..]),
         _ => title.split_at(end),
     };
-    let bare = name.split(':').next().unwrap_or(name);
+    (name.split(':').next().unwrap_or(name), name, op)
+}
+
+/// # Errors
+/// What is wrong, without the title: it may be a password.
+fn read_title(title: &str, dictionary: &Dictionary) -> Result<Column, String> {
+    if title.is_empty() {
+        return Ok(Column::Nameless);
+    }
+    if let Some(name) = named(title) {
+        return Ok(Column::Named(name));
+    }
+    let (bare, name, op) = split_title(title);
     let Some(attribute) = dictionary.attribute(bare) else {
-        let shown = title.escape_debug();
-        let near = nearest(&title.to_lowercase(), COLUMNS.into_iter())
-            .or_else(|| dictionary.nearest_name(bare));
-        return Err(match near {
-            Some(near) => format!("no column is called '{shown}'; did you mean '{near}'?"),
+        return Err(match nearest_title(title, bare, dictionary) {
+            Some(near) => format!("no column is called that; did you mean '{near}'?"),
             None => format!(
-                "no column is called '{shown}'; there are {} and every RADIUS attribute",
+                "no column is called that; there are {} and every RADIUS attribute",
                 COLUMNS.join(", ")
             ),
         });
@@ -175,7 +207,14 @@ fn read_title(title: &str, dictionary: &Dictionary) -> Result<Column, String> {
     let op = if op.trim().is_empty() {
         Op::Assign
     } else {
-        Op::parse(op)?
+        Op::parse(op).map_err(|_| {
+            let all: Vec<&str> = Op::ALL.iter().map(|op| op.text()).collect();
+            let name = attribute.name();
+            format!(
+                "what follows {name} is not an operator; there are {}",
+                all.join(" ")
+            )
+        })?
     };
     Ok(Column::Attribute(name.to_owned(), op))
 }
@@ -205,7 +244,6 @@ fn add_where_repeated(columns: &mut [(Column, String)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     fn layout(row: &str) -> Result<Layout, Vec<String>> {
         let fields = row
@@ -277,6 +315,10 @@ mod tests {
             ",,a@example.org,,",
             "a,b,c,d,e",
             "a@example.org,b",
+            // Somebody called user, and somebody whose password is password, with the address forgotten.
+            "user,hunter2secret,,Jo,Doe",
+            "user,passw0rd,,Jo,Doe",
+            "anna,password,,Anna,Rossi",
         ] {
             assert_eq!(layout(row), Ok(Layout::five_columns()), "{row}");
         }
@@ -295,7 +337,10 @@ mod tests {
             "usrname,password,Sesion-Timeout",
             &["did you mean 'username'", "did you mean 'Session-Timeout'"],
         );
-        check("username,xyzzyplugh", &["there are username, password"]);
+        check(
+            "username,xyzzyplugh",
+            &["column 2: no column is called that; there are username, password"],
+        );
         check(
             "username,Email,e-mail",
             &["column e-mail: there is a column 'email' already"],
@@ -310,6 +355,23 @@ mod tests {
         );
         check("username,Session-Timeout =>", &["is not an operator"]);
         check("a,b", &["it has 2 fields"]);
+        check("user,hunter2secret", &["it has 2 fields"]);
         check("one", &["it has 1 field"]);
+    }
+
+    #[test]
+    fn a_first_row_that_is_refused_is_never_quoted() {
+        let secret = "hunter2secret";
+        for row in [
+            "user,hunter2secret",
+            "username,hunter2secret",
+            "email,hunter2secret,Session-Timeout hunter2secret",
+            "username,Class=hunter2secret,Cleartext-Password",
+            "hunter2secret",
+        ] {
+            for problem in layout(row).unwrap_err() {
+                assert!(!problem.contains(secret), "{row}: {problem}");
+            }
+        }
     }
 }

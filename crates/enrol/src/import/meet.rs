@@ -14,14 +14,24 @@ use super::rows::Item;
 use crate::batch::{self, Part};
 use identity::{MembershipId, membership};
 use kernel::{Error, Tx};
+use std::time::Instant;
 
 /// How it was settled who an imported person is.
 pub(super) const METHOD: &str = "manual";
 
+/// How meeting ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// Every known person among so many first rows is dealt with, or stands behind a row that stops the import.
+    Rows(usize),
+    /// The database refused a row: it is noted, and the chunk begins anew.
+    Again,
+}
+
 impl Import<'_> {
-    /// Meets the known people of a chunk, up to the first row that stops the import. False when the database refused
-    /// a row: then it is noted, and the chunk begins anew.
-    pub(super) async fn meet(&mut self, items: &[Item]) -> Result<bool, Error> {
+    /// Meets the known people of a chunk, up to the first row that stops the import or until the time of one
+    /// transaction is used up.
+    pub(super) async fn meet(&mut self, items: &[Item]) -> Result<Met, Error> {
         let mut holders = Holders::default();
         let rows = items.iter().filter_map(|item| item.row.as_ref().ok());
         holders
@@ -32,29 +42,35 @@ impl Import<'_> {
             )
             .await?;
         let mut known = Vec::new();
-        for item in items {
+        for (at, item) in items.iter().enumerate() {
             match self.examine(item, &holders) {
-                Ok((row, Decision::Match(holder))) => known.push((row, holder)),
+                Ok((row, Decision::Match(holder))) => known.push((at, row, holder)),
                 Ok(_) => {}
                 Err(_) if self.batch.terms.skip_bad => {}
                 Err(_) => break,
             }
         }
         if known.is_empty() {
-            return Ok(true);
+            return Ok(Met::Rows(items.len()));
         }
+        let mut until = items.len();
         let mut warnings = Problems::default();
         let mut met: Vec<(&Row, Holder, MembershipId)> = Vec::with_capacity(known.len());
+        let started = Instant::now();
         let mut tx = self.kernel.db.begin().await?;
-        for (row, holder) in known {
+        for (at, row, holder) in known {
             match self.meet_one(&mut tx, row, holder, &mut warnings).await {
                 Ok(membership) => met.push((row, holder, membership)),
                 Err(e) if Self::is_about_row(&e) => {
                     tx.rollback().await?;
                     self.fault(row.line, &e);
-                    return Ok(false);
+                    return Ok(Met::Again);
                 }
                 Err(e) => return Err(e),
+            }
+            if started.elapsed() > self.chunk_time {
+                until = at + 1;
+                break;
             }
         }
         tx.commit().await?;
@@ -62,7 +78,7 @@ impl Import<'_> {
             self.place(row, holder, membership).await?;
         }
         self.warnings.merge(warnings);
-        Ok(true)
+        Ok(Met::Rows(until))
     }
 
     async fn meet_one(
@@ -139,5 +155,93 @@ impl Import<'_> {
             }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ImportOptions, Source, check, rows, run};
+    use super::*;
+    use crate::batch::{BatchId, Status, Terms};
+    use access::admit::found_organisation;
+    use identity::{NewOrganisation, NewPerson};
+    use kernel::db::Location;
+    use kernel::{FixedClock, Kernel, Keyring, SeededRng, Time};
+    use radius_wire::dictionary::Dictionary;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn known_people_are_met_in_transactions_of_limited_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Location::Sqlite(folder.path().join("m.db")).open().await;
+        let kernel = Kernel {
+            db: db.unwrap(),
+            clock: Arc::new(FixedClock::new(Time::from_unix_seconds(1_800_014_400))),
+            rng: Arc::new(SeededRng::new(3)),
+            keys: Arc::new(Keyring::parse(&Keyring::fresh_text(&SeededRng::new(7))).unwrap()),
+        };
+        let found = |name| found_organisation(&kernel, NewOrganisation::named(name));
+        let (home, acme) = (found("home").await.unwrap(), found("acme").await.unwrap());
+        let mut text = String::from("username,email\nnew,new@x.org\n");
+        let mut tx = kernel.db.begin().await.unwrap();
+        for at in 0..3 {
+            let email = format!("user{at}@x.org");
+            text += &format!(",{email}\n");
+            let new = NewPerson {
+                email: Some(email),
+                ..NewPerson::named(&format!("user{at}"))
+            };
+            let admitted = access::admit::admit(&mut tx, &kernel, &home, new, None).await;
+            admitted.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let source = Source::bytes(text.as_bytes(), "users.csv");
+        let dictionary = Dictionary::builtin();
+        let options = ImportOptions::into_organisation(acme.clone());
+        let checked = check(&kernel, dictionary, &source, &options).await.unwrap();
+        let reading = super::super::check::reading(&kernel, dictionary, &acme, checked.at).await;
+        let reading = reading.unwrap();
+        let rows::Opened::Rows(mut open) = rows::Rows::open(&source, dictionary).unwrap() else {
+            panic!("the file is readable");
+        };
+        let mut items = Vec::new();
+        while let Some(item) = open.next(&reading).unwrap() {
+            items.push(item);
+        }
+        let batch = batch::Batch {
+            id: BatchId(kernel.new_uuid()),
+            organisation: acme.id,
+            name: "limited".into(),
+            status: Status::Processing,
+            digest: checked.scan.digest.clone(),
+            rows_total: checked.rows,
+            rows_done: 0,
+            rows_skipped: 0,
+            group: None,
+            expires: None,
+            terms: Terms {
+                file: source.name(),
+                store: "hashed".into(),
+                skip_bad: false,
+            },
+            created: checked.at,
+            modified: checked.at,
+        };
+        batch::begin(&kernel, &batch).await.unwrap();
+        let groups = admission::groups(&kernel, &acme).await.unwrap();
+        let mut import = Import::new(&kernel, &acme, &checked.scan, groups, batch.clone()).unwrap();
+        import.chunk_time = Duration::ZERO;
+        let joined = async || batch::counts(&kernel.db, batch.id).await.unwrap().joined;
+        // The new person stands before the first who is known.
+        assert_eq!(import.meet(&items).await.unwrap(), Met::Rows(2));
+        assert_eq!(joined().await, 1);
+        assert_eq!(import.meet(&items[2..]).await.unwrap(), Met::Rows(1));
+        assert_eq!(joined().await, 2);
+        import.chunk_time = Duration::MAX;
+        assert_eq!(import.meet(&items).await.unwrap(), Met::Rows(4));
+        assert_eq!(joined().await, 3);
+        let again = run(&kernel, dictionary, &source, &checked, |_| {}).await;
+        assert_eq!(again.unwrap().created, 1);
     }
 }

@@ -76,6 +76,11 @@ impl Row {
                 Column::Nameless if field.trim().is_empty() => Ok(()),
                 Column::Nameless => Err("the header row gives this column no name".to_owned()),
             };
+            // Without a header row any field may have slipped into any column, a password too.
+            let outcome = outcome.map_err(|reason| match layout.has_header || field.is_empty() {
+                true => reason,
+                false => reason.replace(&format!(" '{}'", field.trim()), ""),
+            });
             if let Err(reason) = outcome {
                 problems.push(Problem::new(line, Some(title), reason));
             }
@@ -293,7 +298,7 @@ mod tests {
     fn every_wrong_field_of_a_row_is_named() {
         refused(
             "a,b,c,d,e",
-            &["line 1, column email: e-mail address 'c': it has no @"],
+            &["line 1, column email: e-mail address: it has no @"],
         );
         refused("a,b,,d,e\na,b,,d,e", &["line 2, column email: it is empty"]);
         refused(
@@ -347,6 +352,19 @@ mod tests {
         check("nt:8846f7eaee8f", Some("cleartext$"));
         check("$2b$12$short", Some("cleartext$"));
         check(&"x".repeat(1025), Some("longer than 1024"));
+    }
+
+    #[test]
+    fn without_a_header_row_a_wrong_field_is_never_quoted() {
+        for text in [
+            "anna,a@example.org,hunter2,Anna,Rossi",
+            "user,anna,hunter2,a@example.org,Rossi",
+            "hunter2 ,x, hunter2 ,Anna,Rossi",
+        ] {
+            let problems = read(text).err().unwrap_or_default();
+            assert!(problems[0].contains("it has no @"), "{problems:?}");
+            assert!(!problems.concat().contains("hunter2"), "{problems:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::admission;
 use super::check::{Checked, changed, reading};
 use super::chunk::{Ended, Import};
+use super::meet::Met;
 use super::problem::{Problem, Problems};
 use super::rows::{Item, Opened, Rows};
 use super::scan::{Scan, scan};
@@ -196,8 +197,8 @@ async fn go_on(
         }
         let started = Instant::now();
         let ended = match import.meet(&queue).await? {
-            true => import.chunk(&queue).await?,
-            false => Ended::Again,
+            Met::Rows(until) => import.chunk(&queue[..until]).await?,
+            Met::Again => Ended::Again,
         };
         match ended {
             Ended::Again if rounds < MAX_ROUNDS => {

@@ -90,9 +90,13 @@ async fn undo(
     row: MadeRow,
     taken: &mut TakenBack,
 ) -> Result<(), Error> {
+    let goes = row.created_person || row.created_membership;
+    if let Some(id) = row.membership_id.filter(|_| goes) {
+        access::admit::forget(tx, kernel, MembershipId(id)).await?;
+    }
     if row.created_person && row.elsewhere == 0 {
         taken.people += u64::from(person::delete(tx, kernel, PersonId(row.person_id)).await?);
-    } else if row.created_person || row.created_membership {
+    } else if goes {
         let ended = match row.membership_id {
             Some(id) => membership::leave(tx, kernel, MembershipId(id)).await?,
             None => false,

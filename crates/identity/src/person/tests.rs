@@ -300,3 +300,42 @@ async fn a_deleted_person_frees_their_names() {
     assert!(house.version(made.membership.id).await.is_null());
     house.admit(&acme, alice()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_deleted_person_is_emptied_out_of_the_history() {
+    let house = house().await;
+    let acme = house.organisation(NewOrganisation::named("acme")).await;
+    let made = house.admit(&acme, alice()).await.unwrap();
+    let bruno = house.admit(&acme, NewPerson::named("bruno")).await.unwrap();
+    set_active(&house.kernel, made.person.id, false)
+        .await
+        .unwrap();
+    assert!(house.whole_history().await.contains("alice"));
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    delete(&mut tx, &house.kernel, made.person.id)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let history = house.whole_history().await;
+    assert!(!history.contains("alice"), "{history}");
+    assert!(!history.contains(&made.person.id.to_string()), "{history}");
+    assert!(history.contains("bruno"));
+    assert!(!house.version(bruno.membership.id).await.is_null());
+}
+
+#[tokio::test]
+async fn a_case_twin_is_known_beyond_ascii() {
+    let house = house().await;
+    let acme = house.organisation(NewOrganisation::named("acme")).await;
+    let named = |name: &str| house.admit(&acme, NewPerson::named(name));
+    assert!(named("Ünal").await.unwrap().warnings.is_empty());
+    assert_eq!(
+        named("ünal").await.unwrap().warnings,
+        [Warning::CaseTwin {
+            username: "ünal".into(),
+            twin: "Ünal".into()
+        }]
+    );
+    let found = crate::find::find(&house.kernel.db, kernel::Scope::Everything, "Ünal").await;
+    assert_eq!(found.unwrap().len(), 1);
+}

@@ -1,5 +1,6 @@
 //! The whole journal against the simulated disk, and against the real one.
 
+mod advance;
 mod crashes;
 mod damage;
 mod flow;

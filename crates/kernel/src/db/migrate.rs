@@ -15,7 +15,14 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), Error> {
         let migrator = merged(self.engine());
         match self {
-            Db::Lite { writer, .. } => migrator.run(writer).await?,
+            // SQLite's migrator takes no lock of its own: two processes that open a fresh file would both make its
+            // tables. In a transaction that began by writing, the second waits and then finds them made.
+            Db::Lite { writer, .. } => {
+                let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+                // Not `run`: what it makes of a connection cannot be sent to another thread.
+                migrator.run_direct(None, &mut *tx, false).await?;
+                tx.commit().await?;
+            }
             Db::Pg(pool) => migrator.run(pool).await?,
         }
         Ok(())
@@ -35,6 +42,7 @@ fn merged(engine: Engine) -> Migrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Location;
 
     #[test]
     fn a_version_number_is_used_once() {
@@ -44,6 +52,23 @@ mod tests {
             unique.dedup();
             assert_eq!(versions, unique);
             assert!(versions.len() > COMMON.iter().count());
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_that_open_a_fresh_file_at_once_all_find_the_schema() {
+        for _ in 0..4 {
+            let folder = tempfile::tempdir().unwrap();
+            let location = Location::Sqlite(folder.path().join("fresh.db"));
+            let opening: Vec<_> = (0..6)
+                .map(|_| location.clone())
+                .map(|location| tokio::spawn(async move { location.open().await }))
+                .collect();
+            for opened in opening {
+                let db = opened.await.unwrap().unwrap();
+                db.prepare("SELECT id FROM organisation").await.unwrap();
+                db.close().await;
+            }
         }
     }
 }

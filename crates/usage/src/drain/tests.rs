@@ -215,3 +215,68 @@ fn a_writer_ends_when_it_is_asked_to() {
     thread.join().unwrap();
     assert_eq!(runtime.block_on(house.sessions()).len(), 1);
 }
+
+#[tokio::test]
+async fn what_sql_has_lost_is_applied_again_when_it_was_put_back() {
+    let house = house().await;
+    let (journal, durable) = journal(&house);
+    let other = |n: u8| Sent::bare(START, 0).put(44, &[b'a' + n]).entry.encode();
+    for n in 0..4 {
+        append(&journal, &durable, ACCOUNTING_REPORT, other(n));
+    }
+    let (mut writer, _told) = writer(&house, &journal).await;
+    drain(&mut writer, Step::Idle).await;
+    assert_eq!(house.sessions().await.len(), 4);
+    // The backup of after the first report, restored under the running process.
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    tx.run(
+        "DELETE FROM session WHERE acct_session_id <> 'a'",
+        Vec::new(),
+    )
+    .await
+    .unwrap();
+    tx.run("UPDATE journal_checkpoint SET position = 1", Vec::new())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    append(&journal, &durable, ACCOUNTING_REPORT, other(4));
+    assert_eq!(writer.step().await, Step::Failed);
+    assert_eq!(writer.progress().applied(), Position(1));
+    drain(&mut writer, Step::Idle).await;
+    let mut ids: Vec<String> = house
+        .sessions()
+        .await
+        .into_iter()
+        .map(|row| row.acct_session_id)
+        .collect();
+    ids.sort();
+    assert_eq!(ids, ["a", "b", "c", "d", "e"]);
+    assert_eq!(
+        (writer.progress().applied(), writer.progress().fault()),
+        (Position(5), None)
+    );
+}
+
+#[test]
+fn batches_shrink_fast_when_they_are_long_and_grow_slowly() {
+    let (long, short) = (Duration::from_millis(151), Duration::from_millis(150));
+    let mut pace = Pace(BATCH_REPORTS);
+    let shrinking: Vec<usize> = (0..9)
+        .map(|_| {
+            pace.took(long);
+            pace.0
+        })
+        .collect();
+    assert_eq!(shrinking, [100, 50, 25, 12, 6, 3, 1, 1, 1]);
+    let growing: Vec<usize> = (0..9)
+        .map(|_| {
+            pace.took(short);
+            pace.0
+        })
+        .collect();
+    assert_eq!(growing, [2, 3, 4, 5, 6, 7, 8, 10, 12]);
+    (0..100).for_each(|_| pace.took(short));
+    assert_eq!(pace.0, BATCH_REPORTS);
+    pace.refused(5);
+    assert_eq!(pace.0, 3);
+}

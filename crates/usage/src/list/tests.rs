@@ -203,6 +203,12 @@ async fn an_end_by_hand_is_an_end_once() {
         .await
         .unwrap();
     assert!(closed.is_some_and(|closed| closed.has_stopped()));
+    let told = || async {
+        let news = house.news().await.into_iter();
+        news.filter(|news| *news == (SESSION_CLOSED.to_owned(), id))
+            .count()
+    };
+    assert_eq!(told().await, 1);
     let row = house.sessions().await.remove(0);
     assert_eq!(
         (row.stopped, row.terminate_cause.as_deref()),
@@ -214,6 +220,7 @@ async fn an_end_by_hand_is_an_end_once() {
             .unwrap(),
         None
     );
+    assert_eq!(told().await, 1, "what was no end is no news");
     assert_eq!(
         open_sessions(&house.kernel.db, Scope::Everything, None)
             .await
@@ -265,4 +272,124 @@ async fn a_view_has_the_names_that_clients_read() {
     assert_eq!(view["unique_id"], session.id.simple().to_string());
     assert_eq!(view["start_time"], "2027-01-15T12:00:00Z");
     assert!(view["stop_time"].is_null());
+}
+
+#[tokio::test]
+async fn pages_go_through_history_and_present_in_one_order() {
+    let house = house().await;
+    // Every other one ends and moves to history, in between those that stay.
+    let all: Vec<Sent> = (0..9)
+        .map(|n| sent(START, n / 2, &format!("s{n}")))
+        .collect();
+    house.apply(&all).await;
+    let ended: Vec<Sent> = (0..9)
+        .step_by(2)
+        .map(|n| sent(STOP, 100, &format!("s{n}")))
+        .collect();
+    house.apply(&ended).await;
+    house.clock.advance_seconds(49 * 3_600);
+    crate::age_out(&house.kernel).await.unwrap();
+    assert_eq!(house.past().await.len(), 5);
+    let own = Scope::Organisation(OrganisationId(ORGANISATION));
+    let bob = ListFilter {
+        username: Some("bob".to_owned()),
+        ..ListFilter::default()
+    };
+    let open = ListFilter {
+        is_open: Some(true),
+        ..ListFilter::default()
+    };
+    for (scope, filter, expect) in [
+        (Scope::Everything, ListFilter::default(), 9),
+        (own, ListFilter::default(), 9),
+        (own, bob, 9),
+        (Scope::Everything, open.clone(), 4),
+        (own, open, 4),
+    ] {
+        let mut seen = Vec::new();
+        let mut page_filter = ListFilter { limit: 2, ..filter };
+        loop {
+            let page = list(&house.kernel.db, scope, &page_filter).await.unwrap();
+            seen.extend(page.sessions.iter().map(|row| (row.started, row.id)));
+            match page.next {
+                Some(next) => page_filter.after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), expect);
+        assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Plan {
+    detail: String,
+}
+
+/// Every page is read off an index from its place on, so that all pages together cost what the rows cost.
+#[tokio::test]
+async fn a_page_is_read_from_its_place_without_sorting() {
+    let house = house().await;
+    let nobody = Uuid::nil();
+    for (name, sql) in STATEMENTS
+        .iter()
+        .filter(|(name, _)| name.starts_with("LIST"))
+    {
+        let explain: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+        let values = kernel::values![
+            nobody,
+            false,
+            "",
+            "",
+            "",
+            at(0),
+            at(0),
+            at(0),
+            nobody,
+            false,
+            nobody,
+            nobody,
+            10
+        ];
+        let steps: Vec<Plan> = house.kernel.db.all(explain, values).await.unwrap();
+        let steps: Vec<String> = steps.into_iter().map(|step| step.detail).collect();
+        let plan = steps.join("\n");
+        let is_searched = steps
+            .iter()
+            .filter(|step| step.starts_with("SEARCH"))
+            .count();
+        let tables = if name.starts_with("LIST_OPEN") { 1 } else { 2 };
+        assert_eq!(is_searched, tables, "{name}: {plan}");
+        assert!(
+            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+            "{name}: {plan}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_looked_up_by_index_under_each_of_its_ids() {
+    let house = house().await;
+    for sql in [BY_ID, BY_NAS_ID] {
+        let explain: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+        let steps: Vec<Plan> = house.kernel.db.all(explain, Vec::new()).await.unwrap();
+        let plan: Vec<String> = steps.into_iter().map(|step| step.detail).collect();
+        assert!(
+            plan.iter().all(|step| !step.contains("SCAN session")),
+            "{plan:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_unique_id_names_one_session() {
+    let house = house().await;
+    house
+        .apply(&[sent(START, 0, "s1"), sent(START, 0, "s2")])
+        .await;
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    let same = tx
+        .run("UPDATE session SET unique_id = 'x'", Vec::new())
+        .await;
+    assert!(same.is_err_and(|error| error.is_duplicate()));
 }

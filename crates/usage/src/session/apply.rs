@@ -237,11 +237,11 @@ impl Session {
         let usage = match (self.membership_id, before.membership) {
             (None, _) => Vec::new(),
             // What was used before the person was known is theirs too.
-            (Some(_), None) => difference(&BTreeMap::new(), &self.ledger.by_day()),
+            (Some(_), None) => difference(&BTreeMap::new(), &self.ledger.by_day_from_the_first()),
             (Some(_), Some(_)) => difference(&before.by_day, &self.ledger.by_day()),
         };
-        // What settling takes out of the days was counted just now.
-        self.ledger.settle();
+        // What settling takes out of the days was counted just now, if there is somebody whose it is.
+        self.ledger.settle(self.membership_id.is_some());
         let turn = match (before.is_open, self.is_open()) {
             (true, false) => Turn::Stopped,
             (false, true) => Turn::Reopened,

@@ -37,10 +37,14 @@ enum Relation {
 }
 
 /// The session the report is about, by its place in `rows`; none when it is about one that is not among them.
-pub fn choose(rows: &[Session], report: &Report, restarts: &[Restart]) -> Option<usize> {
+pub fn choose<'a>(
+    rows: impl IntoIterator<Item = &'a Session>,
+    report: &Report,
+    restarts: &[Restart],
+) -> Option<usize> {
     let begin = report.begin();
     let candidates = rows
-        .iter()
+        .into_iter()
         .enumerate()
         .filter(|(_, row)| relation(row, report, restarts) == Relation::Same);
     match begin {
@@ -72,15 +76,15 @@ pub fn choose(rows: &[Session], report: &Report, restarts: &[Restart]) -> Option
 }
 
 /// Sessions that are open although a later one has their id: their places, and when that one began.
-pub fn replaced(rows: &[Session]) -> Vec<(usize, Time)> {
+pub fn replaced<'a>(rows: impl Iterator<Item = &'a Session> + Clone) -> Vec<(usize, Time)> {
+    let all = rows.clone();
     let next_begin = |row: &Session| {
-        rows.iter()
+        all.clone()
             .map(|other| other.started)
             .filter(|started| *started > row.started)
             .min()
     };
-    rows.iter()
-        .enumerate()
+    rows.enumerate()
         .filter(|(_, row)| row.is_open())
         .filter_map(|(place, row)| Some((place, next_begin(row)?)))
         .collect()
@@ -126,12 +130,20 @@ fn relation(row: &Session, report: &Report, restarts: &[Restart]) -> Relation {
 
 /// Whether the report's session began after a restart that ended the row's.
 fn is_after_restart(row: &Session, report: &Report, restart: &Restart) -> bool {
-    let ended = restart.at.seconds_since(row.started) > ROUNDING_SECONDS;
-    match report.begin() {
-        Some(begin) => ended && begin.seconds_since(restart.at) >= -ROUNDING_SECONDS,
+    let Some(begin) = report.begin() else {
         // Without a begin a Stop may be the late one of the session that ended.
-        None => ended && !report.status.ends() && report.event_time > restart.at,
+        return restart.at.seconds_since(row.started) > ROUNDING_SECONDS
+            && !report.status.ends()
+            && report.event_time > restart.at;
+    };
+    // Our own clock has microseconds and puts the three in order: a NAS may use an id again in the same second. A
+    // NAS's time stamp or session time has whole seconds.
+    let is_ours = |time: &Time| time.unix_micros() % 1_000_000 != 0;
+    if report.status.begins() && [row.started, restart.at, begin].iter().all(is_ours) {
+        return row.started < restart.at && restart.at <= begin;
     }
+    restart.at.seconds_since(row.started) > ROUNDING_SECONDS
+        && begin.seconds_since(restart.at) >= -ROUNDING_SECONDS
 }
 
 #[cfg(test)]

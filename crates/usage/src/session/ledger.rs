@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 pub const MAX_MARKS: usize = 48;
 /// A NAS that repeats or reorders does so with a few reports, not with more than this.
 pub const RECENT_MARKS: usize = 16;
+/// Days of which the usage is remembered until somebody is known whose it is. Of more, the oldest are told as one.
+pub const MAX_UNOWNED_DAYS: usize = 62;
 /// A session ends once; NASes that stop and go on do it a few times. Of more, the oldest are forgotten.
 pub const MAX_ENDINGS: usize = 8;
 
@@ -227,6 +229,20 @@ fn next_count(total: u64, said: Option<Count>, moves_on: bool, wraps: &mut i64) 
     total
 }
 
+/// A local day and what it added, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct UnownedDay(i32, i64, i64, i64);
+
+impl UnownedDay {
+    fn totals(self) -> Totals {
+        Totals {
+            seconds: self.1,
+            input: self.2,
+            output: self.3,
+        }
+    }
+}
+
 /// Everything that totals, days, start and end follow from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -240,6 +256,9 @@ pub struct Ledger {
     /// Sorted.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     endings: Vec<Ending>,
+    /// What settled marks added on each local day, while nobody is known whose usage it is. Sorted.
+    #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
+    unowned: Vec<UnownedDay>,
     /// Earliest begin that a report of a begin gave.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     said_begin: Option<i64>,
@@ -361,11 +380,48 @@ impl Ledger {
         days
     }
 
-    /// Settles the oldest marks when there are too many. What they added was counted: call it after that.
-    pub fn settle(&mut self) {
+    /// What each local day added, settled marks that were never counted included.
+    pub fn by_day_from_the_first(&self) -> BTreeMap<i32, Totals> {
+        let mut days = self.by_day();
+        for unowned in &self.unowned {
+            let sum = days.entry(unowned.0).or_default();
+            *sum = sum.plus(unowned.totals());
+        }
+        days
+    }
+
+    /// Settles the oldest marks when there are too many. What they added was counted (`is_owned`: call it after that), or
+    /// is remembered until somebody is known whose it is.
+    pub fn settle(&mut self, is_owned: bool) {
+        if is_owned {
+            self.unowned.clear();
+        }
         while self.marks.len() > MAX_MARKS {
             let oldest = self.marks.remove(0);
-            self.base.get_or_insert_default().take(&oldest);
+            let base = self.base.get_or_insert_default();
+            let before = base.totals();
+            base.take(&oldest);
+            let more = base.totals().minus(before);
+            if !is_owned && !more.is_zero() {
+                self.remember(oldest.day, more);
+            }
+        }
+    }
+
+    fn remember(&mut self, day: i32, more: Totals) {
+        let place = match self.unowned.binary_search_by_key(&day, |known| known.0) {
+            Ok(place) => place,
+            Err(place) => {
+                self.unowned.insert(place, UnownedDay(day, 0, 0, 0));
+                place
+            }
+        };
+        let sum = self.unowned[place].totals().plus(more);
+        self.unowned[place] = UnownedDay(day, sum.seconds, sum.input, sum.output);
+        if self.unowned.len() > MAX_UNOWNED_DAYS {
+            let oldest = self.unowned.remove(0).totals();
+            let sum = self.unowned[0].totals().plus(oldest);
+            self.unowned[0] = UnownedDay(self.unowned[0].0, sum.seconds, sum.input, sum.output);
         }
     }
 

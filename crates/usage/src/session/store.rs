@@ -1,8 +1,9 @@
 //! Sessions in SQL: how a row is found, locked, brought back from history and written.
 
-use super::{BadLedger, Session};
+use super::{BadLedger, Restart, Session};
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Tx};
+use std::collections::BTreeMap;
 
 /// A NAS that uses one id for ever makes as many generations; the newest of them are looked at.
 const MAX_GENERATIONS: i64 = 16;
@@ -10,9 +11,6 @@ const MAX_GENERATIONS: i64 = 16;
 kernel::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
-    /// Earlier sessions with this key that have moved to history.
-    HISTORY_BY_KEY = "SELECT * FROM session_history
-        WHERE nas_id = $1 AND acct_session_id = $2 AND identity = $3 ORDER BY generation DESC LIMIT $4";
     RESTORE = "INSERT INTO session SELECT * FROM session_history WHERE id = $1";
     FORGET_RESTORED = "DELETE FROM session_history WHERE id = $1";
     WRITE = "INSERT INTO session (id, organisation_id, nas_id, membership_id, acct_session_id, identity, generation,
@@ -45,26 +43,57 @@ kernel::statements! {
             other = excluded.other, ledger = excluded.ledger";
 }
 
-// SQLite has one writer, whose transaction is the lock; PostgreSQL locks the rows it reads.
+/// Open sessions that began before a restart, as far as SQL can tell which box they were on: never too few.
+/// `Restart::covers` decides. $5 to $7 are what the restart says about its box, $8 is a pattern for its radio.
+macro_rules! open_before {
+    ($box:literal, $lock:literal) => {
+        concat!(
+            "SELECT * FROM session WHERE stopped IS NULL AND nas_id = $1 AND started < $2 AND id > $3 AND ",
+            $box,
+            " AND ($6 = '' OR nas_identifier IS NULL OR nas_identifier = $6)
+              AND ($7 = '' OR called_station_id IS NULL OR UPPER(called_station_id) = UPPER($7)
+                   OR UPPER(called_station_id) LIKE $8)
+            ORDER BY id LIMIT $4",
+            $lock
+        )
+    };
+}
+
+kernel::statements! {
+    /// What a restart has ended, read without a lock.
+    pub RESTART_STATEMENTS;
+    OPEN_OF_NAS = open_before!("$5 = ''", "");
+    OPEN_OF_BOX = open_before!("nas_ip_address = $5", "");
+}
+
+// SQLite has one writer, whose transaction is the lock; PostgreSQL locks the rows it reads. A batch names its keys in
+// one parameter, [[NAS, id, identity], …], which each engine takes apart in its own way. Keys are in order and so are
+// the locks: two writers never wait for each other.
 kernel::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
-    SQLITE_LOCK_BY_KEY = "SELECT * FROM session
-        WHERE nas_id = $1 AND acct_session_id = $2 AND identity = $3 ORDER BY generation DESC LIMIT $4";
+    SQLITE_LOCK_BY_KEYS = "SELECT s.* FROM json_each($1) AS k CROSS JOIN session AS s WHERE s.id IN
+        (SELECT c.id FROM session AS c WHERE c.nas_id = unhex(k.value ->> 0) AND c.acct_session_id = k.value ->> 1
+           AND c.identity = k.value ->> 2 ORDER BY c.generation DESC LIMIT $2)";
+    SQLITE_HISTORY_BY_KEYS = "SELECT s.* FROM json_each($1) AS k CROSS JOIN session_history AS s WHERE s.id IN
+        (SELECT c.id FROM session_history AS c WHERE c.nas_id = unhex(k.value ->> 0)
+           AND c.acct_session_id = k.value ->> 1 AND c.identity = k.value ->> 2
+         ORDER BY c.generation DESC LIMIT $2)";
     SQLITE_LOCK = "SELECT * FROM session WHERE id = $1";
-    SQLITE_LOCK_OPEN_BEFORE = "SELECT * FROM session
-        WHERE stopped IS NULL AND nas_id = $1 AND started < $2 AND id > $3 ORDER BY id LIMIT $4";
 }
 kernel::statements! {
     /// PostgreSQL's own.
     pub POSTGRES_STATEMENTS;
-    POSTGRES_LOCK_BY_KEY = "SELECT * FROM session
-        WHERE nas_id = $1 AND acct_session_id = $2 AND identity = $3 ORDER BY generation DESC LIMIT $4
-        FOR UPDATE";
+    POSTGRES_LOCK_BY_KEYS = "SELECT s.* FROM json_array_elements(CAST($1 AS JSON)) AS k(key) CROSS JOIN LATERAL
+        (SELECT * FROM session AS c WHERE c.nas_id = CAST(k.key ->> 0 AS UUID) AND c.acct_session_id = k.key ->> 1
+           AND c.identity = k.key ->> 2 ORDER BY c.generation DESC LIMIT $2 FOR UPDATE) AS s";
+    POSTGRES_HISTORY_BY_KEYS = "SELECT s.* FROM json_array_elements(CAST($1 AS JSON)) AS k(key) CROSS JOIN LATERAL
+        (SELECT * FROM session_history AS c WHERE c.nas_id = CAST(k.key ->> 0 AS UUID)
+           AND c.acct_session_id = k.key ->> 1 AND c.identity = k.key ->> 2
+         ORDER BY c.generation DESC LIMIT $2) AS s";
     POSTGRES_LOCK = "SELECT * FROM session WHERE id = $1 FOR UPDATE";
-    POSTGRES_LOCK_OPEN_BEFORE = "SELECT * FROM session
-        WHERE stopped IS NULL AND nas_id = $1 AND started < $2 AND id > $3 ORDER BY id LIMIT $4
-        FOR UPDATE SKIP LOCKED";
+    POSTGRES_LOCK_OPEN_OF_NAS = open_before!("$5 = ''", " FOR UPDATE SKIP LOCKED");
+    POSTGRES_LOCK_OPEN_OF_BOX = open_before!("nas_ip_address = $5", " FOR UPDATE SKIP LOCKED");
 }
 
 /// What reports name a session by. Writers lock in the order of keys, so that two never wait for each other.
@@ -78,29 +107,68 @@ pub struct Key {
     pub identity: String,
 }
 
-/// The sessions of one key.
-#[derive(Debug)]
-pub struct Generations {
-    /// In the table of the present, locked.
-    pub current: Vec<Session>,
-    /// In history.
-    pub past: Vec<Session>,
+impl Key {
+    fn of(session: &Session) -> Key {
+        Key {
+            nas: session.nas_id,
+            session_id: session.acct_session_id.clone(),
+            identity: session.identity.clone(),
+        }
+    }
 }
 
-/// Reads and locks the sessions of a key.
+/// Sessions by key, the newest generations of each; a key that has none is not among them.
+pub type ByKey = BTreeMap<Key, Vec<Session>>;
+
+/// Reads and locks the sessions of keys in the table of the present, in the order of the keys.
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn lock(tx: &mut Tx, key: &Key) -> Result<Generations, Error> {
+pub async fn lock<'a>(
+    tx: &mut Tx,
+    keys: impl IntoIterator<Item = &'a Key>,
+) -> Result<ByKey, Error> {
     let sql = match tx.engine() {
-        Engine::Sqlite => SQLITE_LOCK_BY_KEY,
-        Engine::Postgres => POSTGRES_LOCK_BY_KEY,
+        Engine::Sqlite => SQLITE_LOCK_BY_KEYS,
+        Engine::Postgres => POSTGRES_LOCK_BY_KEYS,
     };
-    let values = || kernel::values![key.nas, &key.session_id, &key.identity, MAX_GENERATIONS];
-    Ok(Generations {
-        current: tx.all(sql, values()).await?,
-        past: tx.all(HISTORY_BY_KEY, values()).await?,
-    })
+    by_key(tx, sql, keys).await
+}
+
+/// Reads the sessions of keys that have moved to history.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn history<'a>(
+    tx: &mut Tx,
+    keys: impl IntoIterator<Item = &'a Key>,
+) -> Result<ByKey, Error> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => SQLITE_HISTORY_BY_KEYS,
+        Engine::Postgres => POSTGRES_HISTORY_BY_KEYS,
+    };
+    by_key(tx, sql, keys).await
+}
+
+async fn by_key<'a>(
+    tx: &mut Tx,
+    sql: &'static str,
+    keys: impl IntoIterator<Item = &'a Key>,
+) -> Result<ByKey, Error> {
+    let keys: Vec<serde_json::Value> = keys
+        .into_iter()
+        .map(|key| serde_json::json!([key.nas.simple().to_string(), key.session_id, key.identity]))
+        .collect();
+    let mut found = ByKey::new();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let keys = serde_json::Value::Array(keys).to_string();
+    let rows: Vec<Session> = tx.all(sql, kernel::values![keys, MAX_GENERATIONS]).await?;
+    for row in rows {
+        found.entry(Key::of(&row)).or_default().push(row);
+    }
+    Ok(found)
 }
 
 /// Reads and locks one session by its id; history is not looked at.
@@ -115,33 +183,73 @@ pub async fn lock_one(tx: &mut Tx, id: Uuid) -> Result<Option<Session>, Error> {
     tx.first(sql, kernel::values![id]).await
 }
 
-/// Reads and locks open sessions of a NAS that began before `at`, in the order of ids. Rows that another writer holds
-/// are passed over: the caller comes again.
+/// How [`open_before`] treats rows that another writer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// They are passed over, and what is given is locked: the caller comes again.
+    Skipped,
+    /// They are given as they were last committed, and nothing is locked.
+    Included,
+}
+
+/// Reads open sessions that a restart may have ended, in the order of ids: those behind `after`. Ask
+/// [`Restart::covers`] about each.
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn lock_open_before(
+pub async fn open_before(
     tx: &mut Tx,
-    nas: Uuid,
-    at: kernel::Time,
+    restart: &Restart,
+    held: Held,
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<Session>, Error> {
-    let sql = match tx.engine() {
-        Engine::Sqlite => SQLITE_LOCK_OPEN_BEFORE,
-        Engine::Postgres => POSTGRES_LOCK_OPEN_BEFORE,
+    let knows_address = !restart.nas_ip_address.is_empty();
+    let sql = match (tx.engine(), held, knows_address) {
+        (Engine::Postgres, Held::Skipped, true) => POSTGRES_LOCK_OPEN_OF_BOX,
+        (Engine::Postgres, Held::Skipped, false) => POSTGRES_LOCK_OPEN_OF_NAS,
+        (_, _, true) => OPEN_OF_BOX,
+        (_, _, false) => OPEN_OF_NAS,
     };
-    tx.all(sql, kernel::values![nas, at, after, limit]).await
+    let values = kernel::values![
+        restart.nas_id,
+        restart.at,
+        after,
+        limit,
+        &restart.nas_ip_address,
+        &restart.nas_identifier,
+        &restart.called_station_id,
+        radio_pattern(&restart.called_station_id),
+    ];
+    tx.all(sql, values).await
+}
+
+/// Every Called-Station-Id of a radio, whatever stands between the octets; nothing for what names no radio.
+fn radio_pattern(called_station_id: &str) -> String {
+    match proof::Mac::split(called_station_id.as_bytes()) {
+        Some((radio, [])) => radio
+            .octets()
+            .iter()
+            .map(|octet| format!("{octet:02X}%"))
+            .collect(),
+        _ => String::new(),
+    }
 }
 
 /// Brings a session back from history.
 ///
 /// # Errors
-/// [`Error::Engine`].
+/// [`Error::Engine`]; [`Error::Conflict`] when another node has brought it back meanwhile: the next try finds it in the
+/// table of the present.
 pub async fn restore(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
-    tx.run(RESTORE, kernel::values![id]).await?;
-    tx.run(FORGET_RESTORED, kernel::values![id]).await?;
-    Ok(())
+    let moved = tx.run(RESTORE, kernel::values![id]).await?;
+    let gone = tx.run(FORGET_RESTORED, kernel::values![id]).await?;
+    if (moved, gone) == (1, 1) {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "session {id} was brought back from history by another node meanwhile"
+    )))
 }
 
 /// Writes a session, new or known.
@@ -203,3 +311,6 @@ pub async fn write(tx: &mut Tx, session: &Session) -> Result<(), Error> {
     tx.run(WRITE, values).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,10 +148,12 @@ async fn what_cannot_be_read_is_kept_whole_and_holds_nothing_up() {
 #[tokio::test]
 async fn records_of_other_kinds_move_the_checkpoint() {
     let house = house().await;
-    let applied = apply_batch(&house.kernel, &origin(), Position(7), &[], utc)
-        .await
-        .unwrap();
-    assert!(applied.sessions.is_empty());
+    let stretch = Stretch {
+        after: Position(0),
+        upto: Position(7),
+    };
+    let outcome = apply_batch(&house.kernel, &origin(), stretch, &[], utc).await;
+    assert!(matches!(outcome, Ok(Outcome::Applied(applied)) if applied.sessions.is_empty()));
     assert_eq!(
         checkpoint(&house.kernel.db, &origin()).await.ok(),
         Some(Position(7))
@@ -375,7 +377,11 @@ async fn node(kernel: &Kernel, name: &str, sent: &[Sent]) {
         let items = [(position, Ok(sent.entry.clone()))];
         let mut tries = 0;
         // Both may make the same session at once: the second try finds it.
-        while let Err(error) = apply_batch(kernel, &origin, position, &items, utc).await {
+        let stretch = Stretch {
+            after: Position(place as u64),
+            upto: position,
+        };
+        while let Err(error) = apply_batch(kernel, &origin, stretch, &items, utc).await {
             tries += 1;
             assert!(tries < 5 && error.is_duplicate(), "{error}");
         }
@@ -413,4 +419,154 @@ async fn two_nodes_that_hear_of_the_same_sessions_meet_in_their_rows() {
     );
     let usage: Vec<i64> = house.usage().await.into_iter().map(|row| row.2).collect();
     assert_eq!(usage, [8 * 35, 8 * 45, 8 * 500]);
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_follow_what_sql_has_is_refused_whole() {
+    let house = house().await;
+    let items = house.journalled(&life());
+    house.apply_items(&items[..1]).await;
+    let stretch = Stretch {
+        after: Position(2),
+        upto: Position(3),
+    };
+    let outcome = apply_batch(&house.kernel, &origin(), stretch, &items[2..], utc).await;
+    assert_eq!(outcome.ok(), Some(Outcome::Behind(Position(1))));
+    assert_eq!(house.sessions().await[0].reports, 1);
+    assert_eq!(
+        checkpoint(&house.kernel.db, &origin()).await.ok(),
+        Some(Position(1))
+    );
+}
+
+#[tokio::test]
+async fn a_restart_that_a_row_does_not_follow_yet_stays_unsettled() {
+    let house = house().await;
+    house.apply(&[Sent::new(START, 0)]).await;
+    house.apply(&[Sent::bare(ON, 100)]).await;
+    let unsettled = async || {
+        crate::restart::unsettled(&house.kernel.db)
+            .await
+            .unwrap()
+            .len()
+    };
+    // A transaction that began before the restart may still bring a row.
+    house.clock.advance_seconds(110);
+    close_restarted(&house.kernel, utc, |_| ()).await.unwrap();
+    assert_eq!(unsettled().await, 1);
+    house.clock.advance_seconds(60);
+    close_restarted(&house.kernel, utc, |_| ()).await.unwrap();
+    assert_eq!(unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_restart_reads_the_sessions_of_its_box_and_no_others() {
+    use crate::session::store::{Held, open_before};
+    let house = house().await;
+    let sent = |name: &str, address: u8, identifier: &str, called: &str| {
+        Sent::bare(START, 0)
+            .put(44, name.as_bytes())
+            .put(4, &[10, 0, 0, address])
+            .put(32, identifier.as_bytes())
+            .put(30, called.as_bytes())
+    };
+    house
+        .apply(&[
+            sent("a", 1, "ap1", "AA-BB-CC-DD-EE-01:Guest"),
+            sent("b", 1, "ap1", "aabb.ccdd.ee02:Guest"),
+            sent("c", 2, "ap2", "AA_BB_CC_DD_EE_01_Staff"),
+        ])
+        .await;
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    for (address, identifier, called, expect) in [
+        ("", "", "", vec!["a", "b", "c"]),
+        ("10.0.0.1", "", "", vec!["a", "b"]),
+        ("10.0.0.1", "ap2", "", vec![]),
+        ("", "ap2", "", vec!["c"]),
+        ("", "", "aa:bb:cc:dd:ee:01", vec!["a", "c"]),
+        ("", "", "AABB.CCDD.EE02:guest", vec!["b"]),
+        ("", "", "AA-BB-CC-DD-EE-01:Staff", vec![]),
+    ] {
+        let restart = Restart {
+            nas_id: NAS,
+            nas_ip_address: address.into(),
+            nas_identifier: identifier.into(),
+            called_station_id: called.into(),
+            at: at(100),
+        };
+        let mut seen = Vec::new();
+        let rows = open_before(&mut tx, &restart, Held::Skipped, Uuid::nil(), 100)
+            .await
+            .unwrap();
+        for row in &rows {
+            assert!(restart.covers(row), "{restart:?} {row:?}");
+            seen.push(row.acct_session_id.as_str());
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, expect, "{restart:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_another_node_brought_back_first_is_tried_again_and_not_given_up() {
+    let house = house().await;
+    house.apply(&life()).await;
+    let id = house.sessions().await[0].id;
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    let outcome = store::restore(&mut tx, id).await;
+    assert!(matches!(outcome, Err(Error::Conflict(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_report_of_a_session_in_history_finds_it_beside_a_later_one_of_the_same_id() {
+    let house = house().await;
+    house.apply(&life()).await;
+    house.clock.advance_seconds(49 * 3_600);
+    crate::age_out(&house.kernel).await.unwrap();
+    let later = 49 * 3_600;
+    house.apply(&[Sent::new(START, later)]).await;
+    // Its begin says which one is meant.
+    let late = Sent::new(INTERIM, later + 60)
+        .number(41, 49 * 3_600)
+        .counts(60, 5, 50);
+    house.apply(&[late]).await;
+    let rows = house.sessions().await;
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.generation, row.reports))
+        .collect();
+    assert_eq!(seen, [(0, 4), (1, 1)]);
+    assert!(house.past().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_person_known_late_gets_every_day_of_a_long_session() {
+    let house = house().await;
+    let report = |hour: u32| {
+        let seconds = hour * 3_600;
+        Sent::new(INTERIM, i64::from(seconds)).counts(seconds, hour * 10, hour * 100)
+    };
+    // More days than there is room for their reports.
+    let mut sent: Vec<Sent> = (1..=4 * 24 * 3).map(|n| report(n * 6)).collect();
+    for sent in &mut sent {
+        sent.entry.membership = None;
+    }
+    let last = sent.len() as u32 * 6 + 6;
+    for batch in sent.chunks(50) {
+        house.apply(batch).await;
+    }
+    assert!(house.usage().await.is_empty());
+    house.apply(&[report(last)]).await;
+    let sum = async |counter: &'static str| {
+        let rows = house.usage().await;
+        let of = rows.iter().filter(|row| row.0 == counter);
+        (of.clone().count(), of.map(|row| row.2).sum::<i64>())
+    };
+    let hours = i64::from(last);
+    let days = crate::session::ledger::MAX_UNOWNED_DAYS;
+    let (counted, seconds) = sum("seconds").await;
+    assert_eq!(seconds, hours * 3_600);
+    assert!(counted >= days, "{counted}");
+    assert_eq!(sum("input_octets").await.1, hours * 10);
+    assert_eq!(sum("output_octets").await.1, hours * 100);
 }

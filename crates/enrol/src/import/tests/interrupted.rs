@@ -312,3 +312,90 @@ async fn a_file_that_changes_after_its_check_is_refused() {
     assert!(refusal(outcome).contains("has changed"));
     assert_eq!(house.people().await, 0);
 }
+
+#[tokio::test]
+async fn made_up_passwords_of_an_import_that_was_killed_are_forgotten_too() {
+    let house = house().await;
+    let batch = killed(&house, &many(400), &house.options()).await;
+    assert_eq!(batch.status, Status::Processing);
+    let kept = async || {
+        passwords::generated(&house.kernel, batch.id)
+            .await
+            .unwrap()
+            .len()
+    };
+    let forget = async || {
+        let before = house.kernel.now().plus_seconds(-passwords::KEPT_SECONDS);
+        passwords::forget_before(&house.kernel, before)
+            .await
+            .unwrap()
+    };
+    assert_eq!(forget().await, 0);
+    let made_up = kept().await;
+    assert!(made_up > 0);
+    house.clock.advance_seconds(passwords::KEPT_SECONDS + 1);
+    assert_eq!(forget().await, made_up as u64);
+    assert_eq!(kept().await, 0);
+}
+
+#[derive(sqlx::FromRow)]
+struct VersionRow {
+    kind: String,
+    fields: String,
+    is_current: bool,
+}
+
+kernel::statements! {
+    STATEMENTS_OF_TEST;
+    VERSIONS = "SELECT kind, fields, valid_to IS NULL AS is_current FROM history ORDER BY id";
+    MAKE_PENDING = "UPDATE batch SET status = 'pending' WHERE id = $1";
+}
+
+#[tokio::test]
+async fn nothing_of_a_batch_that_is_taken_back_stays_in_the_history() {
+    let house = house().await;
+    let versions = async || -> Vec<VersionRow> {
+        let rows = house.kernel.db.all(VERSIONS, Vec::new()).await;
+        rows.unwrap()
+    };
+    let current = |rows: &[VersionRow]| {
+        let of_people = ["person", "membership", "group_member", "check", "reply"];
+        rows.iter()
+            .filter(|row| row.is_current && of_people.contains(&row.kind.as_str()))
+            .count()
+    };
+    let other = NewOrganisation::named("other");
+    let other = found_organisation(&house.kernel, other).await.unwrap();
+    let stays = NewPerson {
+        email: Some("bruno@x.org".into()),
+        ..NewPerson::named("bruno")
+    };
+    house.admit(&other, stays).await;
+    let before = current(&versions().await);
+    let text = "username,email,Session-Timeout\nanna,anna@x.org,60\n,bruno@x.org,60\n";
+    let batch = house.import(text, &house.options()).await.unwrap().batch;
+    assert!(current(&versions().await) >= before + 7);
+    take_back(&house.kernel, batch.id).await.unwrap();
+    let after = versions().await;
+    assert_eq!(current(&after), before);
+    assert!(after.iter().all(|row| !row.fields.contains("anna")));
+}
+
+#[tokio::test]
+async fn a_pending_batch_is_pending_and_may_go_on() {
+    let house = house().await;
+    let text = many(400);
+    let batch = killed(&house, &text, &house.options()).await;
+    let mut tx = house.kernel.db.begin().await.unwrap();
+    tx.run(MAKE_PENDING, kernel::values![batch.id])
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let read = batch::by_id(&house.kernel.db, Scope::Everything, batch.id).await;
+    let read = read.unwrap().unwrap();
+    assert_eq!(read.status, Status::Pending);
+    assert!(read.status.is_unfinished());
+    let outcome = house.resume(&text, batch.id, None).await.unwrap();
+    assert_eq!(outcome.created, 400);
+    assert_eq!(STATEMENTS_OF_TEST.len(), 2);
+}

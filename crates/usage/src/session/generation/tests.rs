@@ -163,7 +163,7 @@ fn late_reports_of_an_earlier_session_find_it_or_make_it() {
 #[test]
 fn an_open_session_whose_id_went_to_a_later_one_is_over() {
     let rows = rows(&[&[Sent::new(START, 0)], &[Sent::new(START, 500)]]);
-    assert_eq!(replaced(&rows), [(0, at(500))]);
+    assert_eq!(replaced(rows.iter()), [(0, at(500))]);
 }
 
 #[test]
@@ -199,4 +199,34 @@ fn a_restart_is_of_the_box_that_it_names() {
             "it began later"
         );
     }
+}
+
+#[test]
+fn within_one_second_a_restart_parts_sessions_only_by_our_own_clock() {
+    let moment = |millis: i64| at(0).plus_millis(millis);
+    let check = |started: i64, restarted: i64, begin: i64, expect: Option<usize>| {
+        let mut first = Sent::new(START, 0);
+        first.entry.received = moment(started);
+        let mut second = Sent::new(START, 0);
+        second.entry.received = moment(begin);
+        let restart = Restart {
+            at: moment(restarted),
+            ..restart(0)
+        };
+        let rows = rows(&[&[first]]);
+        assert_eq!(
+            choose(&rows, &second.read(), &[restart]),
+            expect,
+            "{started} {restarted} {begin}"
+        );
+    };
+    check(100, 200, 300, None);
+    check(100, 200, 200, None);
+    // Both before the restart, or both behind it.
+    check(100, 200, 150, Some(0));
+    check(250, 200, 300, Some(0));
+    // A whole second may be a time stamp of the NAS, and was rounded.
+    check(100, 200, 1_000, Some(0));
+    check(100, 1_000, 1_100, Some(0));
+    check(0, 200, 300, Some(0));
 }

@@ -154,7 +154,7 @@ fn a_ledger_stays_small_and_settling_takes_nothing_away() {
             let sum = days.entry(day).or_default();
             *sum = sum.plus(grown);
         }
-        ledger.settle();
+        ledger.settle(true);
         assert!(ledger.marks.len() <= MAX_MARKS);
     }
     let sum: i64 = days.values().map(|day| day.input).sum();
@@ -223,7 +223,36 @@ proptest! {
             prop_assert_eq!(ledger.by_day(), once.by_day());
             let days = ledger.by_day().values().fold(Totals::default(), |sum, day| sum.plus(*day));
             prop_assert_eq!(days, ledger.totals().0);
-            ledger.settle();
+            ledger.settle(true);
         }
     }
+}
+
+#[test]
+fn what_was_settled_before_somebody_was_known_is_told_in_whole_and_once() {
+    let mut ledger = Ledger::default();
+    let mut sum = Totals::default();
+    for n in 1..=500_i32 {
+        ledger.enter(Mark {
+            at: i64::from(n),
+            seconds: Some(n.into()),
+            input: Some(Count {
+                low: n.unsigned_abs() * 2,
+                high: Some(0),
+            }),
+            output: None,
+            day: n,
+        });
+        ledger.settle(false);
+    }
+    let all = ledger.by_day_from_the_first();
+    for day in all.values() {
+        sum = sum.plus(*day);
+    }
+    assert_eq!((sum.seconds, sum.input), (500, 1_000));
+    assert_eq!(all.len(), MAX_MARKS + MAX_UNOWNED_DAYS);
+    let stored = serde_json::to_string(&ledger).unwrap();
+    assert_eq!(serde_json::from_str::<Ledger>(&stored).unwrap(), ledger);
+    ledger.settle(true);
+    assert_eq!(ledger.by_day_from_the_first(), ledger.by_day());
 }
