@@ -24,6 +24,7 @@ use access::word::Dropped;
 use journal::Journal;
 use kernel::{Kernel, Time};
 use radius_wire::{Code, Malformed, Packet, Request};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Shared {
     pub config: RadiusConfig,
     /// What packets told about secrets.
     pub secrets: SecretMemory,
+    /// Another process took this node's id: nothing may be written under it.
+    pub evicted: AtomicBool,
     /// Counters.
     pub counts: Counts,
     /// Attempts, locks and observations on their way to the database.
@@ -107,7 +110,9 @@ impl Lane {
 impl Shared {
     /// Whether logins are decided and reports are taken.
     pub fn is_ready(&self) -> bool {
-        self.register.is_ready() && self.journal.get().is_some()
+        self.register.is_ready()
+            && self.journal.get().is_some()
+            && !self.evicted.load(Ordering::Acquire)
     }
 
     fn micros(&self) -> i64 {

@@ -51,6 +51,7 @@ pub struct Server {
     lanes: Vec<JoinHandle<()>>,
     delay: JoinHandle<()>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    lease: tokio::task::JoinHandle<()>,
     writer: JoinHandle<()>,
 }
 
@@ -79,6 +80,7 @@ impl Server {
             pool: OnceLock::new(),
             journal: OnceLock::new(),
             secrets: SecretMemory::default(),
+            evicted: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
             config,
@@ -87,6 +89,9 @@ impl Server {
         // The journal's lock guards the node id as well.
         let node = node_id(&kernel, &data)?;
         shared.recorder.set_node(&node);
+        let lease = kernel::node::claim(&kernel, &node, &data)
+            .await
+            .map_err(|e| e.to_string())?;
         let lanes = bind(&shared.config, threads)?;
         let _ = shared.pool.set(start_pool(&shared)?);
 
@@ -120,8 +125,9 @@ impl Server {
         };
         let tasks = vec![
             tokio::spawn(follow(shared.clone(), stopped.clone())),
-            tokio::spawn(record::run(shared.clone(), stopped)),
+            tokio::spawn(record::run(shared.clone(), stopped.clone())),
         ];
+        let lease = tokio::spawn(hold(shared.clone(), lease, stopping.clone(), stopped));
         Ok(Self {
             shared,
             listeners,
@@ -131,6 +137,7 @@ impl Server {
             lanes: handles,
             delay,
             tasks,
+            lease,
             writer,
         })
     }
@@ -175,6 +182,7 @@ impl Server {
         for task in self.tasks {
             let _ = task.await;
         }
+        let _ = self.lease.await;
     }
 }
 
@@ -371,6 +379,35 @@ fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
+    }
+}
+
+/// Holds the node's id for as long as the server runs. Where another process took it, nothing more is answered and
+/// nothing more is written under it.
+async fn hold(
+    shared: Arc<Shared>,
+    lease: kernel::node::Lease,
+    stopping: Arc<AtomicBool>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(kernel::node::BEAT_EVERY) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        match lease.beat(&shared.kernel).await {
+            Ok(()) => {}
+            Err(e @ kernel::Error::Conflict(_)) => {
+                tracing::error!("this server stops answering: {e}");
+                shared.evicted.store(true, Ordering::Release);
+                stopping.store(true, Ordering::Release);
+                return;
+            }
+            Err(e) => tracing::warn!("the node's sign of life is late: {e}"),
+        }
+    }
+    if let Err(e) = lease.release(&shared.kernel).await {
+        tracing::warn!("the node's id is not released: {e}");
     }
 }
 

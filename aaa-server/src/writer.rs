@@ -59,6 +59,9 @@ pub fn run(
     let progress = writer.progress();
     let (mut settled, mut swept) = (Instant::now(), Instant::now());
     loop {
+        if shared.evicted.load(Ordering::Acquire) {
+            return;
+        }
         if settled.elapsed() > SETTLE_EVERY {
             settled = Instant::now();
             settle_restarts(shared, runtime);
