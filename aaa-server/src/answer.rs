@@ -140,9 +140,10 @@ fn guest_text(word: Refusal) -> &'static str {
         Refusal::QuotaSpent => "Your time or traffic for this period is used up.",
         Refusal::TooManySessions => "You are connected with too many devices already.",
         Refusal::OutsideHours => "Access is not allowed at this time.",
-        Refusal::WrongNas | Refusal::WrongDevice | Refusal::CheckFailed | Refusal::AuthTypeReject => {
-            "Access is not allowed here."
-        }
+        Refusal::WrongNas
+        | Refusal::WrongDevice
+        | Refusal::CheckFailed
+        | Refusal::AuthTypeReject => "Access is not allowed here.",
         _ => "User name or password is wrong.",
     }
 }
@@ -196,7 +197,11 @@ mod tests {
             Refusal::NeedsOtherProof,
         ];
         for word in table {
-            assert_eq!(guest_text(word), guest_text(Refusal::WrongPassword), "{word}");
+            assert_eq!(
+                guest_text(word),
+                guest_text(Refusal::WrongPassword),
+                "{word}"
+            );
             assert_eq!(failure(word).code(), 691, "{word}");
         }
     }

@@ -91,7 +91,10 @@ pub enum AskError {
 
 fn told(faults: &[AnswerFault]) -> String {
     match faults.last() {
-        Some(fault) => format!("; {} datagrams came and were not believed: {fault}", faults.len()),
+        Some(fault) => format!(
+            "; {} datagrams came and were not believed: {fault}",
+            faults.len()
+        ),
         None => String::new(),
     }
 }
@@ -116,7 +119,10 @@ pub fn ask(address: SocketAddr, request: &Sealed, timing: Timing) -> Result<Answ
         socket.send(request.octets()).map_err(system)?;
         let sent = Instant::now();
         let wait = timing.wait(number);
-        while let Some(left) = wait.checked_sub(sent.elapsed()).filter(|left| !left.is_zero()) {
+        while let Some(left) = wait
+            .checked_sub(sent.elapsed())
+            .filter(|left| !left.is_zero())
+        {
             socket.set_read_timeout(Some(left)).map_err(system)?;
             let length = match socket.recv(&mut buffer) {
                 Ok(length) => length,
@@ -156,7 +162,9 @@ pub fn ask(address: SocketAddr, request: &Sealed, timing: Timing) -> Result<Answ
 fn is_timeout(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted
+        std::io::ErrorKind::WouldBlock
+            | std::io::ErrorKind::TimedOut
+            | std::io::ErrorKind::Interrupted
     )
 }
 
@@ -166,7 +174,8 @@ mod tests {
     use radius_wire::{Code, Secret};
 
     fn request() -> Sealed {
-        let question = radius_wire::Question::new(Code::STATUS_SERVER, 7, [9; 16], Secret::new(*b"s"));
+        let question =
+            radius_wire::Question::new(Code::STATUS_SERVER, 7, [9; 16], Secret::new(*b"s"));
         question.seal(true).expect("a small packet")
     }
 
@@ -188,8 +197,14 @@ mod tests {
             forged.extend_from_slice(&[0xee; 16]);
             server.send_to(&forged, from).expect("send");
         });
-        let result = ask(address, &request(), Timing::even(Duration::from_millis(200), 1));
-        assert!(matches!(result, Err(AskError::Silence { faults, .. }) if faults == [AnswerFault::BadAuthenticator]));
+        let result = ask(
+            address,
+            &request(),
+            Timing::even(Duration::from_millis(200), 1),
+        );
+        assert!(
+            matches!(result, Err(AskError::Silence { faults, .. }) if faults == [AnswerFault::BadAuthenticator])
+        );
         forger.join().expect("forger");
     }
 
@@ -197,10 +212,17 @@ mod tests {
     fn silence_is_reported_with_the_number_of_tries() {
         let server = UdpSocket::bind("127.0.0.1:0").expect("bind");
         let address = server.local_addr().expect("address");
-        let result = ask(address, &request(), Timing::even(Duration::from_millis(20), 3));
+        let result = ask(
+            address,
+            &request(),
+            Timing::even(Duration::from_millis(20), 3),
+        );
         assert!(matches!(result, Err(AskError::Silence { tries: 3, .. })));
         let mut buffer = [0u8; 4096];
         server.set_nonblocking(true).expect("socket");
-        assert_eq!((0..4).filter(|_| server.recv(&mut buffer).is_ok()).count(), 3);
+        assert_eq!(
+            (0..4).filter(|_| server.recv(&mut buffer).is_ok()).count(),
+            3
+        );
     }
 }

@@ -158,7 +158,9 @@ mod tests {
         // As if it had been made, and not used, for a minute.
         let mut delay = Delay::new();
         if let Some(delay) = Arc::get_mut(&mut delay) {
-            delay.start = Instant::now().checked_sub(Duration::from_secs(60)).expect("an hour of uptime");
+            delay.start = Instant::now()
+                .checked_sub(Duration::from_secs(60))
+                .expect("an hour of uptime");
         }
         let due = Instant::now() + Duration::from_millis(80);
         assert_eq!(delay.hold(due, ()), None);
@@ -172,7 +174,10 @@ mod tests {
     fn stopping_releases_everything() {
         let delay = Delay::new();
         for n in 0..100u64 {
-            assert_eq!(delay.hold(Instant::now() + Duration::from_millis(500 + n * 40), n), None);
+            assert_eq!(
+                delay.hold(Instant::now() + Duration::from_millis(500 + n * 40), n),
+                None
+            );
         }
         delay.stop();
         let mut released = 0;

@@ -13,8 +13,8 @@ use crate::delay::Delay;
 use crate::identify::{self, Identified};
 use crate::pool::Pool;
 use crate::record::Recorder;
-use crate::secret_memory::SecretMemory;
 use crate::responder::{Key, Responder, Slot, Verdict};
+use crate::secret_memory::SecretMemory;
 use crate::socket::{DoorSocket, Peer};
 use access::facts::Evidence;
 use access::nas_match::NasEntry;
@@ -103,7 +103,9 @@ impl Lane {
     }
 
     fn responder(&self) -> std::sync::MutexGuard<'_, Responder> {
-        self.responder.lock().unwrap_or_else(PoisonError::into_inner)
+        self.responder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,8 +145,14 @@ impl Shared {
             Ok(identified) => identified,
             Err(unknown) => {
                 self.recorder.mismatch(now, &unknown);
-                self.recorder
-                    .dropped(self, now, unknown.word, &packet, unknown.nas.as_deref(), peer);
+                self.recorder.dropped(
+                    self,
+                    now,
+                    unknown.word,
+                    &packet,
+                    unknown.nas.as_deref(),
+                    peer,
+                );
                 return;
             }
         };
@@ -152,7 +160,9 @@ impl Shared {
             self.secrets.learn(now, &nas, source, with_next_secret);
         }
         if let Some(word) = self.misdirected(lane.purpose, packet.code()) {
-            return self.recorder.dropped(self, now, word, &packet, Some(&nas), peer);
+            return self
+                .recorder
+                .dropped(self, now, word, &packet, Some(&nas), peer);
         }
         let key = Key {
             source: peer.address,
@@ -222,10 +232,7 @@ impl Shared {
     ) {
         let peer = ticket.slot.peer();
         let question = Question::from(request);
-        if question.noise
-            && !request.signed()
-            && !self.secrets.fitted_lately(now, nas.nas.id)
-        {
+        if question.noise && !request.signed() && !self.secrets.fitted_lately(now, nas.nas.id) {
             // Unhidden with another secret a password is noise: no answer of ours would be believed either.
             self.recorder.noise(now, nas);
             return self.give_up(
@@ -243,7 +250,14 @@ impl Shared {
             && facts.needs_slow_proof(&walk, &question)
         {
             let Some(pool) = self.pool.get() else {
-                return self.give_up(&ticket, now, Dropped::NotReady, &request.packet(), nas, peer);
+                return self.give_up(
+                    &ticket,
+                    now,
+                    Dropped::NotReady,
+                    &request.packet(),
+                    nas,
+                    peer,
+                );
             };
             if let Some(shed) = pool.push(ticket.received, defer(ticket)) {
                 self.shed(shed);
@@ -256,12 +270,15 @@ impl Shared {
             return self.give_up(&ticket, now, word, &request.packet(), nas, peer);
         }
         let (decision, trace) = access::decide::decide(now, &question, &facts, &walk, evidence);
-        let locks = self.register.note_outcome(now, nas, &question, &facts, &decision);
+        let locks = self
+            .register
+            .note_outcome(now, nas, &question, &facts, &decision);
         let answer = answer::build(&*self.kernel.rng, &question, nas, &decision);
         match answer::seal(&*self.kernel.rng, request, nas, &answer) {
             Ok(octets) => {
-                self.recorder
-                    .decided(self, now, &question, &facts, nas, peer, &decision, trace, locks);
+                self.recorder.decided(
+                    self, now, &question, &facts, nas, peer, &decision, trace, locks,
+                );
                 match &decision {
                     access::decide::Decision::Refuse(refused) => {
                         self.counts.refused(refused.word);
@@ -286,7 +303,14 @@ impl Shared {
                 }
                 None => {
                     tracing::warn!(nas = %nas.nas.name, user = ?question.name(), "reply not sent: {fault}");
-                    self.give_up(&ticket, now, Dropped::ReplyTooLong, &request.packet(), nas, peer);
+                    self.give_up(
+                        &ticket,
+                        now,
+                        Dropped::ReplyTooLong,
+                        &request.packet(),
+                        nas,
+                        peer,
+                    );
                 }
             },
         }
@@ -397,7 +421,8 @@ impl Shared {
         peer: Peer,
     ) {
         ticket.lane.responder().abandon(&ticket.slot);
-        self.recorder.dropped(self, now, word, packet, Some(nas), peer);
+        self.recorder
+            .dropped(self, now, word, packet, Some(nas), peer);
     }
 
     fn transmit(&self, lane: &Lane, octets: &[u8], peer: Peer) {

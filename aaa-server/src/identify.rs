@@ -12,7 +12,9 @@ use access::question::looks_like_noise;
 use access::register::Policy;
 use access::word::Dropped;
 use radius_wire::packet::kind;
-use radius_wire::{Code, MessageAuthenticatorRule, Packet, Request, Rules, Secret, Unverified, attrs};
+use radius_wire::{
+    Code, MessageAuthenticatorRule, Packet, Request, Rules, Secret, Unverified, attrs,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -73,7 +75,8 @@ pub fn identify<'a>(
         packet.get(attrs::NAS_IDENTIFIER),
         packet.get(attrs::CALLED_STATION_ID),
     );
-    let proves_itself = packet.code() != Code::ACCESS_REQUEST || packet.contains(kind::MESSAGE_AUTHENTICATOR);
+    let proves_itself =
+        packet.code() != Code::ACCESS_REQUEST || packet.contains(kind::MESSAGE_AUTHENTICATOR);
     if proves_itself {
         by_proof(&candidates, config, packet)
     } else {
@@ -93,9 +96,14 @@ fn by_proof<'a>(
         let rules = rules(&entry.nas, config);
         let next = entry.secrets.next.as_ref().map(|secret| (secret, true));
         let mut fault = None;
-        for (secret, with_next_secret) in [Some((&entry.secrets.current, false)), next].into_iter().flatten() {
+        for (secret, with_next_secret) in [Some((&entry.secrets.current, false)), next]
+            .into_iter()
+            .flatten()
+        {
             match Request::verify(*packet, secret, &rules) {
-                Ok(_) if !entry.nas.is_enabled => return Err(Unknown::of(Dropped::NasDisabled, entry)),
+                Ok(_) if !entry.nas.is_enabled => {
+                    return Err(Unknown::of(Dropped::NasDisabled, entry));
+                }
                 Ok(request) => {
                     let identified = Identified {
                         request,
@@ -313,7 +321,8 @@ mod tests {
 
     /// The number of the NAS and whether its next secret fits, or the word.
     fn check(boxes: Vec<Box>, asked: Asked, expect: Result<(u128, bool), Dropped>) {
-        let mut question = Question::new(Code::ACCESS_REQUEST, 1, [9; 16], Secret::new(asked.secret));
+        let mut question =
+            Question::new(Code::ACCESS_REQUEST, 1, [9; 16], Secret::new(asked.secret));
         question.put_text(attrs::USER_NAME, "alice");
         if let Some(identifier) = asked.identifier {
             question.put_text(attrs::NAS_IDENTIFIER, identifier);
@@ -325,69 +334,158 @@ mod tests {
         let packet = Packet::parse(sealed.octets()).expect("a packet");
         let policy = policy(boxes);
         let source = SOURCE.parse().expect("address");
-        let got = identify(&policy, &RadiusConfig::default(), &packet, source, |_| asked.uses_next)
-            .map(|found| (found.nas.nas.id.0.as_u128(), found.with_next_secret))
-            .map_err(|unknown| unknown.word);
+        let got = identify(&policy, &RadiusConfig::default(), &packet, source, |_| {
+            asked.uses_next
+        })
+        .map(|found| (found.nas.nas.id.0.as_u128(), found.with_next_secret))
+        .map_err(|unknown| unknown.word);
         assert_eq!(got, expect);
     }
 
     #[test]
     fn a_wider_network_never_takes_over_what_a_narrower_one_requires_or_forbids() {
-        let narrow = |policy, is_enabled| Box { policy, is_enabled, ..a_box(1, Some(SOURCE), "one") };
+        let narrow = |policy, is_enabled| Box {
+            policy,
+            is_enabled,
+            ..a_box(1, Some(SOURCE), "one")
+        };
         let wide = || a_box(2, Some("192.0.2.0/24"), "two");
         check(
             vec![narrow(MaPolicy::Require, true), wide()],
             asked("two"),
             Err(Dropped::MissingMessageAuthenticator),
         );
-        check(vec![narrow(MaPolicy::Observe, false), wide()], asked("two"), Err(Dropped::NasDisabled));
-        check(vec![narrow(MaPolicy::Observe, true), wide()], asked("one"), Ok((1, false)));
+        check(
+            vec![narrow(MaPolicy::Observe, false), wide()],
+            asked("two"),
+            Err(Dropped::NasDisabled),
+        );
+        check(
+            vec![narrow(MaPolicy::Observe, true), wide()],
+            asked("one"),
+            Ok((1, false)),
+        );
         // Whoever proves the wider network's secret is the wider network.
-        let signed = Asked { is_signed: true, ..asked("two") };
-        check(vec![narrow(MaPolicy::Require, true), wide()], signed, Ok((2, false)));
+        let signed = Asked {
+            is_signed: true,
+            ..asked("two")
+        };
+        check(
+            vec![narrow(MaPolicy::Require, true), wide()],
+            signed,
+            Ok((2, false)),
+        );
     }
 
     #[test]
     fn a_nas_that_is_told_by_its_name_must_sign() {
-        let roaming = || Box { identifier: Some("ap"), ..a_box(1, None, "one") };
-        let named = |is_signed| Asked { identifier: Some("ap"), is_signed, ..asked("one") };
-        check(vec![roaming()], named(false), Err(Dropped::MissingMessageAuthenticator));
+        let roaming = || Box {
+            identifier: Some("ap"),
+            ..a_box(1, None, "one")
+        };
+        let named = |is_signed| Asked {
+            identifier: Some("ap"),
+            is_signed,
+            ..asked("one")
+        };
+        check(
+            vec![roaming()],
+            named(false),
+            Err(Dropped::MissingMessageAuthenticator),
+        );
         check(vec![roaming()], named(true), Ok((1, false)));
-        let forged = Asked { identifier: Some("ap"), is_signed: true, ..asked("guess") };
-        check(vec![roaming()], forged, Err(Dropped::BadMessageAuthenticator));
+        let forged = Asked {
+            identifier: Some("ap"),
+            is_signed: true,
+            ..asked("guess")
+        };
+        check(
+            vec![roaming()],
+            forged,
+            Err(Dropped::BadMessageAuthenticator),
+        );
         // Two behind one address: the name alone tells nothing. Alone at an address, it is that address.
-        let here = |number, name, secret| Box { identifier: Some(name), ..a_box(number, Some(SOURCE), secret) };
+        let here = |number, name, secret| Box {
+            identifier: Some(name),
+            ..a_box(number, Some(SOURCE), secret)
+        };
         check(
             vec![here(1, "ap", "one"), here(2, "bp", "two")],
             named(false),
             Err(Dropped::MissingMessageAuthenticator),
         );
-        check(vec![here(1, "ap", "one"), here(2, "bp", "two")], named(true), Ok((1, false)));
+        check(
+            vec![here(1, "ap", "one"), here(2, "bp", "two")],
+            named(true),
+            Ok((1, false)),
+        );
         check(vec![here(1, "ap", "one")], named(false), Ok((1, false)));
     }
 
     #[test]
     fn a_stranger_is_unknown() {
-        check(vec![a_box(1, Some("198.51.100.0/24"), "one")], asked("one"), Err(Dropped::UnknownNas));
+        check(
+            vec![a_box(1, Some("198.51.100.0/24"), "one")],
+            asked("one"),
+            Err(Dropped::UnknownNas),
+        );
     }
 
     #[test]
     fn during_a_change_both_secrets_fit_and_what_tells_nothing_goes_by_the_last_that_told() {
-        let changing = || Box { next: Some("new"), ..a_box(1, Some(SOURCE), "old") };
-        let with = |secret, password, is_signed, uses_next| Asked { password, is_signed, uses_next, ..asked(secret) };
-        check(vec![changing()], with("old", Some("wonderland"), false, true), Ok((1, false)));
-        check(vec![changing()], with("new", Some("wonderland"), false, false), Ok((1, true)));
-        check(vec![changing()], with("new", None, true, false), Ok((1, true)));
-        check(vec![changing()], with("old", None, true, true), Ok((1, false)));
-        check(vec![changing()], with("new", None, false, true), Ok((1, true)));
-        check(vec![changing()], with("old", None, false, false), Ok((1, false)));
+        let changing = || Box {
+            next: Some("new"),
+            ..a_box(1, Some(SOURCE), "old")
+        };
+        let with = |secret, password, is_signed, uses_next| Asked {
+            password,
+            is_signed,
+            uses_next,
+            ..asked(secret)
+        };
+        check(
+            vec![changing()],
+            with("old", Some("wonderland"), false, true),
+            Ok((1, false)),
+        );
+        check(
+            vec![changing()],
+            with("new", Some("wonderland"), false, false),
+            Ok((1, true)),
+        );
+        check(
+            vec![changing()],
+            with("new", None, true, false),
+            Ok((1, true)),
+        );
+        check(
+            vec![changing()],
+            with("old", None, true, true),
+            Ok((1, false)),
+        );
+        check(
+            vec![changing()],
+            with("new", None, false, true),
+            Ok((1, true)),
+        );
+        check(
+            vec![changing()],
+            with("old", None, false, false),
+            Ok((1, false)),
+        );
     }
 
     #[test]
     fn a_nas_whose_signatures_are_of_no_interest_yields_to_one_whose_secret_fits() {
-        let careless = || Box { policy: MaPolicy::Off, ..a_box(1, Some(SOURCE), "one") };
+        let careless = || Box {
+            policy: MaPolicy::Off,
+            ..a_box(1, Some(SOURCE), "one")
+        };
         let wide = || a_box(2, Some("192.0.2.0/24"), "two");
-        let signed = |secret| Asked { is_signed: true, ..asked(secret) };
+        let signed = |secret| Asked {
+            is_signed: true,
+            ..asked(secret)
+        };
         check(vec![careless(), wide()], signed("two"), Ok((2, false)));
         check(vec![careless(), wide()], signed("neither"), Ok((1, false)));
     }

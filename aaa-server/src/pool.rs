@@ -83,12 +83,8 @@ impl<T: Send + 'static> Pool<T> {
             .unwrap_or_else(PoisonError::into_inner)
             .stopping = true;
         self.queue.1.notify_all();
-        let handles = std::mem::take(
-            &mut *self
-                .threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let handles =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for handle in handles {
             let _ = handle.join();
         }
@@ -104,10 +100,7 @@ fn next<T>(queue: &(Mutex<Queue<T>>, Condvar)) -> Option<(Instant, T)> {
         if let Some(item) = guard.waiting.pop_front() {
             return Some(item);
         }
-        guard = queue
-            .1
-            .wait(guard)
-            .unwrap_or_else(PoisonError::into_inner);
+        guard = queue.1.wait(guard).unwrap_or_else(PoisonError::into_inner);
     }
 }
 
@@ -143,8 +136,17 @@ mod tests {
     #[test]
     fn old_work_is_not_begun() {
         let (told, shed) = mpsc::channel();
-        let pool = Pool::start(1, |_: u8| {}, move |item| { let _ = told.send(item); }).expect("threads");
-        let long_ago = Instant::now().checked_sub(MAX_AGE * 2).expect("the machine runs longer than ten seconds");
+        let pool = Pool::start(
+            1,
+            |_: u8| {},
+            move |item| {
+                let _ = told.send(item);
+            },
+        )
+        .expect("threads");
+        let long_ago = Instant::now()
+            .checked_sub(MAX_AGE * 2)
+            .expect("the machine runs longer than ten seconds");
         pool.push(long_ago, 7);
         assert_eq!(shed.recv(), Ok(7));
         pool.stop();

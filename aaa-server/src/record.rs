@@ -165,8 +165,19 @@ impl Recorder {
         if word.is_none() && !guard(&self.accepts).take(now, self.kept_accepts_per_second) {
             return;
         }
-        let mut attempt = self.attempt(shared, now, &question.packet, Some(nas), peer, verdict, word);
-        attempt.organisation = facts.organisation.as_ref().map(|organisation| organisation.id);
+        let mut attempt = self.attempt(
+            shared,
+            now,
+            &question.packet,
+            Some(nas),
+            peer,
+            verdict,
+            word,
+        );
+        attempt.organisation = facts
+            .organisation
+            .as_ref()
+            .map(|organisation| organisation.id);
         attempt.membership = facts.member().map(|(_, member)| member.id.0);
         attempt.method = Some(question.method().to_owned());
         attempt.trace = trace.to_json();
@@ -207,8 +218,15 @@ impl Recorder {
         if !self.is_kept(now, nas) {
             return;
         }
-        let mut attempt =
-            self.attempt(shared, now, packet, nas, peer, Verdict::Drop, Some(word.word()));
+        let mut attempt = self.attempt(
+            shared,
+            now,
+            packet,
+            nas,
+            peer,
+            Verdict::Drop,
+            Some(word.word()),
+        );
         attempt.trace = serde_json::json!([{
             "check": "packet",
             "input": packet.code().to_string(),
@@ -256,7 +274,9 @@ impl Recorder {
         if let Some(nas) = &unknown.nas
             && matches!(
                 unknown.word,
-                Dropped::SharedSecretMismatch | Dropped::BadAuthenticator | Dropped::BadMessageAuthenticator
+                Dropped::SharedSecretMismatch
+                    | Dropped::BadAuthenticator
+                    | Dropped::BadMessageAuthenticator
             )
         {
             self.noise(now, nas);
@@ -375,8 +395,9 @@ impl Recorder {
             guard(&self.locks).extend(locks);
             return Err(e);
         }
-        let observations: Vec<Observation> =
-            std::mem::take(&mut *guard(&self.observations)).into_values().collect();
+        let observations: Vec<Observation> = std::mem::take(&mut *guard(&self.observations))
+            .into_values()
+            .collect();
         if !observations.is_empty()
             && let Err(e) = access::observation::record(kernel, &observations).await
         {
@@ -464,7 +485,9 @@ mod tests {
         assert!(recorder.is_new_stranger(now, address(1)));
         assert!(!recorder.is_new_stranger(now, address(1)));
         assert!(recorder.is_new_stranger(now.plus_seconds(60), address(1)));
-        let logged = (0..10_000).filter(|n| recorder.is_new_stranger(now, address(*n))).count();
+        let logged = (0..10_000)
+            .filter(|n| recorder.is_new_stranger(now, address(*n)))
+            .count();
         assert_eq!(logged, MAX_STRANGERS);
     }
 }

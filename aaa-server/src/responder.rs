@@ -263,9 +263,18 @@ mod tests {
         let slot = work(&mut responder, 0, 1, 7);
         let octets: Arc<[u8]> = Arc::from(&b"answer"[..]);
         assert!(responder.answer(0, &slot, &octets));
-        assert!(matches!(ask(&mut responder, 4_000_000, 1, 7), Verdict::Again(_)));
-        assert!(matches!(ask(&mut responder, 13_000_000, 1, 7), Verdict::Again(_)));
-        assert!(matches!(ask(&mut responder, 60_000_000, 1, 7), Verdict::Work(_)));
+        assert!(matches!(
+            ask(&mut responder, 4_000_000, 1, 7),
+            Verdict::Again(_)
+        ));
+        assert!(matches!(
+            ask(&mut responder, 13_000_000, 1, 7),
+            Verdict::Again(_)
+        ));
+        assert!(matches!(
+            ask(&mut responder, 60_000_000, 1, 7),
+            Verdict::Work(_)
+        ));
     }
 
     #[test]

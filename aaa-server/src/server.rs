@@ -264,9 +264,10 @@ fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String>
                     lanes.push(Lane::new(socket, purpose));
                 }
                 // "Every IPv6 address" of a machine without IPv6 is none.
-                Err(e) if address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-                    && e.kind() != std::io::ErrorKind::AddrInUse
-                    && e.kind() != std::io::ErrorKind::PermissionDenied =>
+                Err(e)
+                    if address.ip() == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+                        && e.kind() != std::io::ErrorKind::AddrInUse
+                        && e.kind() != std::io::ErrorKind::PermissionDenied =>
                 {
                     tracing::warn!("not listening on {address}: {e}");
                     break;
@@ -276,7 +277,9 @@ fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String>
         }
     }
     if lanes.is_empty() {
-        return Err("there is no RADIUS port to listen on; see [radius] in the configuration".into());
+        return Err(
+            "there is no RADIUS port to listen on; see [radius] in the configuration".into(),
+        );
     }
     Ok(lanes)
 }
@@ -369,10 +372,13 @@ fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
                 let datagram = &buffer[..length.min(BUFFER_OCTETS)];
                 guarded(shared, || shared.receive(lane, datagram, peer));
             }
-            Err(e) if matches!(
-                e.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted
-            ) => {}
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::WouldBlock
+                        | std::io::ErrorKind::TimedOut
+                        | std::io::ErrorKind::Interrupted
+                ) => {}
             Err(e) => {
                 tracing::warn!("receiving failed: {e}");
                 // A socket that fails at once must not spin a core.
@@ -419,7 +425,8 @@ async fn follow(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         let mut is_behind = false;
         let result = if shared.register.is_ready() {
             follower.catch_up().await.map(|events| {
-                is_behind = i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
+                is_behind =
+                    i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
             })
         } else {
             let begun = Instant::now();

@@ -31,9 +31,15 @@ impl House {
             rng,
         };
         let new = NewOrganisation::named("Default");
-        let organisation = access::admit::found_organisation(&kernel, new).await.expect("organisation");
+        let organisation = access::admit::found_organisation(&kernel, new)
+            .await
+            .expect("organisation");
         let network = Some("127.0.0.0/8".parse().expect("network"));
-        let mut nas = NewNas::new(organisation.id, network, Zeroizing::new("testing123".to_owned()));
+        let mut nas = NewNas::new(
+            organisation.id,
+            network,
+            Zeroizing::new("testing123".to_owned()),
+        );
         nas.reject_delay_ms = 300;
         access::nas::add(&kernel, nas).await.expect("nas");
         for (name, store) in [("alice", Store::Recoverable), ("bob", Store::Hashed)] {
@@ -41,11 +47,17 @@ impl House {
             let mut person = NewPerson::named(name);
             person.password = Some(password.hashed(&kernel).await.expect("hash"));
             let mut tx = kernel.db.begin().await.expect("transaction");
-            access::admit::admit(&mut tx, &kernel, &organisation, person, None).await.expect("person");
+            access::admit::admit(&mut tx, &kernel, &organisation, person, None)
+                .await
+                .expect("person");
             tx.commit().await.expect("commit");
         }
         let server = Self::serve(&kernel, &folder).await;
-        Self { kernel, server, folder }
+        Self {
+            kernel,
+            server,
+            folder,
+        }
     }
 
     async fn serve(kernel: &Kernel, folder: &tempfile::TempDir) -> Server {
@@ -55,7 +67,11 @@ impl House {
             acct_ports: vec![0],
             ..RadiusConfig::default()
         };
-        let parts = ServerParts { kernel: kernel.clone(), config, data: folder.path().to_owned() };
+        let parts = ServerParts {
+            kernel: kernel.clone(),
+            config,
+            data: folder.path().to_owned(),
+        };
         let server = Server::start(parts).await.expect("server");
         let begun = Instant::now();
         while !server.is_ready() {
@@ -66,14 +82,21 @@ impl House {
     }
 
     fn address(&self, purpose: Purpose) -> SocketAddr {
-        let listener = self.server.listeners().iter().find(|(_, of)| *of == purpose);
+        let listener = self
+            .server
+            .listeners()
+            .iter()
+            .find(|(_, of)| *of == purpose);
         listener.expect("listener").0
     }
 
     async fn ask(&self, purpose: Purpose, question: Question) -> Result<Answer, AskError> {
         let address = self.address(purpose);
         let asking = tokio::task::spawn_blocking(move || {
-            let sealed = question.seal(true).expect("seal").require_message_authenticator();
+            let sealed = question
+                .seal(true)
+                .expect("seal")
+                .require_message_authenticator();
             ask(address, &sealed, Timing::even(Duration::from_secs(3), 1))
         });
         asking.await.expect("asking")
@@ -81,7 +104,12 @@ impl House {
 }
 
 fn login(user: &str, password: &str) -> Question {
-    let mut question = Question::new(Code::ACCESS_REQUEST, 1, [3; 16], Secret::new(*b"testing123"));
+    let mut question = Question::new(
+        Code::ACCESS_REQUEST,
+        1,
+        [3; 16],
+        Secret::new(*b"testing123"),
+    );
     question.put_text(attrs::USER_NAME, user);
     question.put_user_password(password.as_bytes());
     question
@@ -95,15 +123,30 @@ fn code(answer: &Answer) -> Code {
 async fn right_passwords_are_accepted_and_wrong_ones_refused_later() {
     let house = House::open().await;
     for user in ["alice", "bob"] {
-        let answer = house.ask(Purpose::Authentication, login(user, "wonderland")).await.expect("an answer");
+        let answer = house
+            .ask(Purpose::Authentication, login(user, "wonderland"))
+            .await
+            .expect("an answer");
         assert_eq!(code(&answer), Code::ACCESS_ACCEPT, "{user}");
         // Another identifier and authenticator: this is no duplicate.
-        let mut wrong = Question::new(Code::ACCESS_REQUEST, 2, [5; 16], Secret::new(*b"testing123"));
+        let mut wrong = Question::new(
+            Code::ACCESS_REQUEST,
+            2,
+            [5; 16],
+            Secret::new(*b"testing123"),
+        );
         wrong.put_text(attrs::USER_NAME, user);
         wrong.put_user_password(b"wrong");
-        let answer = house.ask(Purpose::Authentication, wrong).await.expect("an answer");
+        let answer = house
+            .ask(Purpose::Authentication, wrong)
+            .await
+            .expect("an answer");
         assert_eq!(code(&answer), Code::ACCESS_REJECT, "{user}");
-        assert!(answer.took >= Duration::from_millis(280), "{:?}", answer.took);
+        assert!(
+            answer.took >= Duration::from_millis(280),
+            "{:?}",
+            answer.took
+        );
     }
     house.server.stop().await;
 }
@@ -122,14 +165,19 @@ async fn a_report_is_answered_and_becomes_a_session_exactly_once() {
         question
     };
     for (identifier, kind) in [(1, 1), (2, 3), (3, 2), (4, 2)] {
-        let answer = house.ask(Purpose::Accounting, report(identifier, kind)).await.expect("an answer");
+        let answer = house
+            .ask(Purpose::Accounting, report(identifier, kind))
+            .await
+            .expect("an answer");
         assert_eq!(code(&answer), Code::ACCOUNTING_RESPONSE);
     }
     house.server.stop().await;
     let server = House::serve(&house.kernel, &house.folder).await;
     server.stop().await;
     let everything = kernel::Scope::Everything;
-    let sessions = usage::list::find(&house.kernel.db, everything, "s1").await.expect("sessions");
+    let sessions = usage::list::find(&house.kernel.db, everything, "s1")
+        .await
+        .expect("sessions");
     assert_eq!(sessions.len(), 1);
     assert!(sessions[0].stopped.is_some() && sessions[0].membership_id.is_some());
 }
@@ -138,9 +186,15 @@ async fn a_report_is_answered_and_becomes_a_session_exactly_once() {
 async fn status_server_is_answered_on_both_ports() {
     let house = House::open().await;
     let status = || Question::new(Code::STATUS_SERVER, 9, [4; 16], Secret::new(*b"testing123"));
-    let auth = house.ask(Purpose::Authentication, status()).await.expect("an answer");
+    let auth = house
+        .ask(Purpose::Authentication, status())
+        .await
+        .expect("an answer");
     assert_eq!(code(&auth), Code::ACCESS_ACCEPT);
-    let acct = house.ask(Purpose::Accounting, status()).await.expect("an answer");
+    let acct = house
+        .ask(Purpose::Accounting, status())
+        .await
+        .expect("an answer");
     assert_eq!(code(&acct), Code::ACCOUNTING_RESPONSE);
     house.server.stop().await;
 }
@@ -154,12 +208,24 @@ async fn another_secret_is_silence_and_is_reported_as_such() {
     let address = house.address(Purpose::Authentication);
     let silence = tokio::task::spawn_blocking(move || {
         let sealed = question.seal(true).expect("seal");
-        ask(address, &sealed, Timing::even(Duration::from_millis(200), 1))
+        ask(
+            address,
+            &sealed,
+            Timing::even(Duration::from_millis(200), 1),
+        )
     });
-    assert!(matches!(silence.await.expect("asking"), Err(AskError::Silence { .. })));
+    assert!(matches!(
+        silence.await.expect("asking"),
+        Err(AskError::Silence { .. })
+    ));
     house.server.stop().await;
     let everything = kernel::Scope::Everything;
-    let attempts = usage::attempt::explain(&house.kernel.db, everything, "alice", 10).await.expect("attempts");
-    let words: Vec<_> = attempts.iter().filter_map(|attempt| attempt.word.as_deref()).collect();
+    let attempts = usage::attempt::explain(&house.kernel.db, everything, "alice", 10)
+        .await
+        .expect("attempts");
+    let words: Vec<_> = attempts
+        .iter()
+        .filter_map(|attempt| attempt.word.as_deref())
+        .collect();
     assert_eq!(words, ["shared_secret_mismatch"]);
 }

@@ -35,7 +35,8 @@ async fn healthz(State(health): State<Arc<dyn Health>>) -> impl IntoResponse {
         "status": if ready { "ok" } else { "starting" },
         "version": env!("CARGO_PKG_VERSION"),
     });
-    if let (Some(body), serde_json::Value::Object(details)) = (body.as_object_mut(), health.details())
+    if let (Some(body), serde_json::Value::Object(details)) =
+        (body.as_object_mut(), health.details())
     {
         body.extend(details);
     }

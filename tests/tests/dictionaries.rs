@@ -53,7 +53,6 @@ fn standard_lines() -> String {
         .collect()
 }
 
-
 /// Every file is read after what it leans on, those too that the root leaves out (other protocols, and vendors that
 /// contradict each other).
 #[test]

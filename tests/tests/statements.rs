@@ -11,7 +11,13 @@ fn everything(engine: Engine) -> Vec<(String, &'static str)> {
     let rooms: [(&str, Vec<(&'static str, &'static str)>); 5] = [
         (
             "kernel",
-            [kernel::event::STATEMENTS, own, kernel::history::STATEMENTS, kernel::node::STATEMENTS].concat(),
+            [
+                kernel::event::STATEMENTS,
+                own,
+                kernel::history::STATEMENTS,
+                kernel::node::STATEMENTS,
+            ]
+            .concat(),
         ),
         ("identity", identity::statements(engine)),
         ("access", access::statements(engine)),

@@ -107,7 +107,13 @@ impl Trace {
         self.push(check, input.into(), Outcome::Skip, None);
     }
 
-    fn push(&mut self, check: &'static str, input: String, outcome: Outcome, word: Option<Refusal>) {
+    fn push(
+        &mut self,
+        check: &'static str,
+        input: String,
+        outcome: Outcome,
+        word: Option<Refusal>,
+    ) {
         self.steps.push(Step {
             check,
             input,
@@ -193,7 +199,10 @@ fn checks(
     rules(walk, trace)?;
     controls(now, facts, walk, trace, &mut limits)?;
     limits.least("Session-Timeout", walk.session_timeout_seconds);
-    limits.least("Session-Timeout", walk.controls.number(control::SESSION_TIMEOUT));
+    limits.least(
+        "Session-Timeout",
+        walk.controls.number(control::SESSION_TIMEOUT),
+    );
     let session_timeout_seconds = limits.seconds();
     if let (Some(seconds), Some(by)) = (session_timeout_seconds, limits.by) {
         trace.pass("session timeout", format!("{seconds} s, by {by}"));
@@ -270,7 +279,11 @@ fn lock(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
 
 fn person(question: &Question<'_>, facts: &Facts, trace: &mut Trace) -> Result<(), No> {
     let asked = if facts.by_mac {
-        question.asker.mac_login.map(|mac| mac.to_string()).unwrap_or_default()
+        question
+            .asker
+            .mac_login
+            .map(|mac| mac.to_string())
+            .unwrap_or_default()
     } else {
         question.name().into_owned()
     };
@@ -306,7 +319,11 @@ fn proof(
             trace.pass("proof", format!("{method}: right"));
             Ok(keys)
         }
-        Evidence::Wrong => Err(no("proof", format!("{method}: wrong"), Refusal::WrongPassword)),
+        Evidence::Wrong => Err(no(
+            "proof",
+            format!("{method}: wrong"),
+            Refusal::WrongPassword,
+        )),
         Evidence::Impossible(needs) => Err(no(
             "proof",
             format!("{method}: {needs}. {}", needs.remedy()),
@@ -336,7 +353,11 @@ fn account(
         return Err(no("account", "the person is disabled", Refusal::Disabled));
     }
     if !member.is_enabled {
-        return Err(no("account", "the membership is disabled", Refusal::Disabled));
+        return Err(no(
+            "account",
+            "the membership is disabled",
+            Refusal::Disabled,
+        ));
     }
     trace.pass("account", "enabled");
     if let Some(expires) = member.expires {
@@ -344,7 +365,10 @@ fn account(
             return Err(no("expiry", format!("expired {expires}"), Refusal::Expired));
         }
         trace.pass("expiry", format!("expires {expires}"));
-        limits.least("the membership's expiry", u64::try_from(expires.seconds_since(now)).ok());
+        limits.least(
+            "the membership's expiry",
+            u64::try_from(expires.seconds_since(now)).ok(),
+        );
     }
     if organisation.password_days > 0
         && !facts.by_mac
@@ -391,7 +415,10 @@ fn controls(
 ) -> Result<(), No> {
     for name in NOT_ENFORCED {
         if let Some(text) = walk.controls.text(name) {
-            trace.skip("limit", format!("{name} := {text} is kept, but not enforced yet"));
+            trace.skip(
+                "limit",
+                format!("{name} := {text} is kept, but not enforced yet"),
+            );
         }
     }
     if let Some(expires) = walk.controls.time(control::EXPIRATION) {
@@ -404,7 +431,11 @@ fn controls(
     if let (Some(hours), Some(organisation)) = (walk.controls.login_hours(), &facts.organisation) {
         let local = now.to_chrono().with_timezone(&organisation.zone);
         let text = walk.controls.text(control::LOGIN_TIME).unwrap_or_default();
-        let input = format!("{text} at {} ({})", local.format("%a %H:%M"), organisation.zone);
+        let input = format!(
+            "{text} at {} ({})",
+            local.format("%a %H:%M"),
+            organisation.zone
+        );
         match hours.at(
             local.weekday().num_days_from_sunday(),
             local.num_seconds_from_midnight(),

@@ -227,8 +227,12 @@ struct Asked<'q, 'a> {
 impl Lookup for Asked<'_, '_> {
     fn values(&self, vendor: u32, number: u32) -> impl Iterator<Item = &[u8]> {
         let made = match (vendor, number) {
-            (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => self.realm.as_deref().map(str::as_bytes),
-            (0, internal::STRIPPED_USER_NAME) => self.question.asker.stripped_name().map(str::as_bytes),
+            (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => {
+                self.realm.as_deref().map(str::as_bytes)
+            }
+            (0, internal::STRIPPED_USER_NAME) => {
+                self.question.asker.stripped_name().map(str::as_bytes)
+            }
             (0, internal::CALLED_STATION_SSID) => self.question.ssid,
             (0, internal::CLIENT_SHORTNAME) => Some(self.client.name.as_bytes()),
             (0, internal::CLIENT_IP_ADDRESS | internal::PACKET_SRC_IP_ADDRESS) => {

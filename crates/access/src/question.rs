@@ -228,12 +228,14 @@ fn read_offer<'a>(request: &Request<'a>, packet: &Packet<'a>) -> Offer<'a> {
     }
     let challenge = packet.get(attrs::microsoft::MS_CHAP_CHALLENGE);
     if let Some(value) = packet.get(attrs::microsoft::MS_CHAP2_RESPONSE) {
-        return read_mschap2(value, challenge)
-            .unwrap_or(Offer::Malformed("MS-CHAP2-Response is not 50 octets with a challenge of 16"));
+        return read_mschap2(value, challenge).unwrap_or(Offer::Malformed(
+            "MS-CHAP2-Response is not 50 octets with a challenge of 16",
+        ));
     }
     if let Some(value) = packet.get(attrs::microsoft::MS_CHAP_RESPONSE) {
-        return read_mschap(value, challenge)
-            .unwrap_or(Offer::Malformed("MS-CHAP-Response is not 50 octets with a challenge of 8"));
+        return read_mschap(value, challenge).unwrap_or(Offer::Malformed(
+            "MS-CHAP-Response is not 50 octets with a challenge of 8",
+        ));
     }
     Offer::Nothing
 }

@@ -94,9 +94,9 @@ impl Document {
                             unknown("setting", key, fields.iter().map(|field| field.name)),
                         ));
                     }
-                    section
-                        .set(key, value.clone())
-                        .map_err(|reason| self.error(S::NAME, Some(key), format!("{key}: {reason}")))?;
+                    section.set(key, value.clone()).map_err(|reason| {
+                        self.error(S::NAME, Some(key), format!("{key}: {reason}"))
+                    })?;
                 }
             }
             Some(_) => {
@@ -197,7 +197,12 @@ pub fn unknown<'a>(what: &str, given: &str, known: impl Iterator<Item = &'a str>
 pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let folded = given.to_ascii_lowercase();
     known
-        .map(|word| (strsim::jaro_winkler(&folded, &word.to_ascii_lowercase()), word))
+        .map(|word| {
+            (
+                strsim::jaro_winkler(&folded, &word.to_ascii_lowercase()),
+                word,
+            )
+        })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, word)| word)
@@ -310,12 +315,25 @@ mod tests {
         let table = [
             ("", Ok(vec![1812])),
             ("[radius]\nauth_ports = [1645]", Ok(vec![1645])),
-            ("[radius]\n\nauth_port = 1", Err("g.toml, line 3: unknown setting 'auth_port'; did you mean 'auth_ports'?")),
-            ("[radios]\nx = 1", Err("g.toml, line 1: unknown section 'radios'; did you mean 'radius'?")),
-            ("[radius]\nauth_ports = 'x'", Err("g.toml, line 2: auth_ports: invalid type: string \"x\", expected a sequence")),
+            (
+                "[radius]\n\nauth_port = 1",
+                Err("g.toml, line 3: unknown setting 'auth_port'; did you mean 'auth_ports'?"),
+            ),
+            (
+                "[radios]\nx = 1",
+                Err("g.toml, line 1: unknown section 'radios'; did you mean 'radius'?"),
+            ),
+            (
+                "[radius]\nauth_ports = 'x'",
+                Err("g.toml, line 2: auth_ports: invalid type: string \"x\", expected a sequence"),
+            ),
         ];
         for (text, expect) in table {
-            assert_eq!(read(text).map(|s| s.auth_ports), expect.map_err(str::to_owned), "{text}");
+            assert_eq!(
+                read(text).map(|s| s.auth_ports),
+                expect.map_err(str::to_owned),
+                "{text}"
+            );
         }
     }
 
@@ -329,7 +347,9 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file() {
         let read = Document::parse("g.toml", "[radius]\nname = 'a'").and_then(|mut document| {
-            document.section::<Sample>(|name| (name == "GATEWARDEN_RADIUS_NAME").then(|| "b".to_owned()))
+            document.section::<Sample>(|name| {
+                (name == "GATEWARDEN_RADIUS_NAME").then(|| "b".to_owned())
+            })
         });
         assert_eq!(read.map(|s| s.name), Ok(Some("b".to_owned())));
     }

@@ -201,7 +201,9 @@ impl EventRow {
             kind: self.kind,
             organisation: self.organisation_id.map(OrganisationId),
             subject: self.subject,
-            detail: self.detail.and_then(|text| serde_json::from_str(&text).ok()),
+            detail: self
+                .detail
+                .and_then(|text| serde_json::from_str(&text).ok()),
             at: self.at,
         }
     }

@@ -31,10 +31,14 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// Sealed with a key that this ring lacks.
-    #[error("a secret is sealed with key '{0}', which is not in the key ring; restore the ring that belongs to this database (file 'keys' in the data folder, or GATEWARDEN_KEYS)")]
+    #[error(
+        "a secret is sealed with key '{0}', which is not in the key ring; restore the ring that belongs to this database (file 'keys' in the data folder, or GATEWARDEN_KEYS)"
+    )]
     KeyMissing(String),
     /// Altered, moved to another row, or not sealed at all.
-    #[error("the sealed value in {table}.{column} of row {row} does not open: it was altered or moved")]
+    #[error(
+        "the sealed value in {table}.{column} of row {row} does not open: it was altered or moved"
+    )]
     Broken {
         /// Table.
         table: &'static str,
@@ -198,7 +202,12 @@ impl Keyring {
             // Only a secret of 64 GiB can fail here.
             return String::new();
         }
-        format!("v1:{}:{}:{}", active.id, B64.encode(nonce), B64.encode(octets))
+        format!(
+            "v1:{}:{}:{}",
+            active.id,
+            B64.encode(nonce),
+            B64.encode(octets)
+        )
     }
 
     /// Opens what [`Keyring::seal`] closed for the same place.
@@ -280,7 +289,8 @@ impl crate::db::Db {
         }
         if !seen.iter().any(|row| row.key_id == keys.active_id()) {
             let mut tx = self.begin().await?;
-            tx.run(SEE_KEY, crate::values![keys.active_id(), now]).await?;
+            tx.run(SEE_KEY, crate::values![keys.active_id(), now])
+                .await?;
             tx.commit().await?;
         }
         Ok(())
@@ -313,21 +323,35 @@ mod tests {
         let (ring, rng) = (ring(1), SeededRng::new(9));
         let sealed = ring.seal(&rng, place(1), b"testing123");
         assert!(!sealed.contains("testing123"));
-        assert!(ring.open(place(1), &sealed).is_ok_and(|s| *s == b"testing123"));
-        assert!(matches!(ring.open(place(2), &sealed), Err(SealError::Broken { .. })));
+        assert!(
+            ring.open(place(1), &sealed)
+                .is_ok_and(|s| *s == b"testing123")
+        );
+        assert!(matches!(
+            ring.open(place(2), &sealed),
+            Err(SealError::Broken { .. })
+        ));
     }
 
     #[test]
     fn a_missing_key_is_named_and_an_altered_value_refused() {
         let (one, two, rng) = (ring(1), ring(2), SeededRng::new(9));
         let sealed = one.seal(&rng, place(1), b"x");
-        assert!(matches!(two.open(place(1), &sealed), Err(SealError::KeyMissing(id)) if id == one.active_id()));
+        assert!(
+            matches!(two.open(place(1), &sealed), Err(SealError::KeyMissing(id)) if id == one.active_id())
+        );
         let mut altered = sealed.into_bytes();
         let last = altered.len() - 2;
         altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
         let altered = String::from_utf8_lossy(&altered).into_owned();
-        assert!(matches!(one.open(place(1), &altered), Err(SealError::Broken { .. })));
-        assert!(matches!(one.open(place(1), "plain"), Err(SealError::Broken { .. })));
+        assert!(matches!(
+            one.open(place(1), &altered),
+            Err(SealError::Broken { .. })
+        ));
+        assert!(matches!(
+            one.open(place(1), "plain"),
+            Err(SealError::Broken { .. })
+        ));
     }
 
     #[test]
@@ -337,13 +361,17 @@ mod tests {
         let new = Keyring::fresh_text(&SeededRng::new(2));
         let sealed = ring(1).seal(&rng, place(1), b"x");
         let both = Keyring::parse(&format!("{}{}", *old, *new));
-        assert!(both.is_ok_and(|ring| ring.open(place(1), &sealed).is_ok() && ring.active_id() != self::ring(1).active_id()));
+        assert!(both.is_ok_and(|ring| ring.open(place(1), &sealed).is_ok()
+            && ring.active_id() != self::ring(1).active_id()));
     }
 
     #[test]
     fn a_malformed_ring_names_its_line() {
         for (text, line) in [("", 1), ("a b c", 1), ("# x\nonlyid", 2), ("id c2hvcnQ", 1)] {
-            assert!(matches!(Keyring::parse(text), Err(SealError::Ring { line: at, .. }) if at == line), "{text}");
+            assert!(
+                matches!(Keyring::parse(text), Err(SealError::Ring { line: at, .. }) if at == line),
+                "{text}"
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
 use super::*;
 use crate::facts::{
-    ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, StoredFacts, Subject,
+    ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts,
+    StoredFacts, Subject,
 };
 use crate::group::GroupId;
-use crate::rule::{Compiler, RuleSet, Rows, parse_lines};
+use crate::rule::{Compiler, Rows, RuleSet, parse_lines};
 use identity::{Kind, MembershipId, PersonId};
 use kernel::OrganisationId;
 use kernel::id::Uuid;
@@ -137,7 +138,11 @@ fn check(change: impl FnOnce(&mut Case), expect: Result<Option<u32>, Refusal>) -
         Decision::Refuse(refused) => Err(refused.word),
     };
     assert_eq!(got, expect, "{trace:?}");
-    let deciding: Vec<_> = trace.steps.iter().filter(|step| step.outcome == Outcome::Fail).collect();
+    let deciding: Vec<_> = trace
+        .steps
+        .iter()
+        .filter(|step| step.outcome == Outcome::Fail)
+        .collect();
     assert_eq!(deciding.len(), usize::from(expect.is_err()), "{trace:?}");
     trace
 }
@@ -145,17 +150,32 @@ fn check(change: impl FnOnce(&mut Case), expect: Result<Option<u32>, Refusal>) -
 #[test]
 fn each_check_refuses_with_its_word() {
     check(|_| {}, Ok(None));
-    check(|c| c.organisation.is_active = false, Err(Refusal::OrganisationDisabled));
+    check(
+        |c| c.organisation.is_active = false,
+        Err(Refusal::OrganisationDisabled),
+    );
     check(|c| c.subject_is_known = false, Err(Refusal::UnknownUser));
     check(|c| c.password = Some(b"wrong"), Err(Refusal::WrongPassword));
     check(|c| c.password = None, Err(Refusal::NoProof));
-    check(|c| c.stored = StoredFacts::Nothing, Err(Refusal::NoPassword));
+    check(
+        |c| c.stored = StoredFacts::Nothing,
+        Err(Refusal::NoPassword),
+    );
     check(|c| c.person_active = false, Err(Refusal::Disabled));
     check(|c| c.member.is_enabled = false, Err(Refusal::Disabled));
     check(|c| c.member.expires = Some(now()), Err(Refusal::Expired));
-    check(|c| c.member.rules = rules("Auth-Type := Reject"), Err(Refusal::AuthTypeReject));
-    check(|c| c.member.rules = rules("Expiration := \"1 Jan 2020\""), Err(Refusal::Expired));
-    check(|c| c.member.rules = rules("Login-Time := \"Sa0800-1200\""), Err(Refusal::OutsideHours));
+    check(
+        |c| c.member.rules = rules("Auth-Type := Reject"),
+        Err(Refusal::AuthTypeReject),
+    );
+    check(
+        |c| c.member.rules = rules("Expiration := \"1 Jan 2020\""),
+        Err(Refusal::Expired),
+    );
+    check(
+        |c| c.member.rules = rules("Login-Time := \"Sa0800-1200\""),
+        Err(Refusal::OutsideHours),
+    );
 }
 
 #[test]
@@ -170,7 +190,10 @@ fn a_lock_comes_before_the_proof_and_tells_its_end() {
         assert!(trace.steps.iter().all(|step| step.check != "proof"));
     }
     let mut case = Case::new();
-    case.lock = Some(LockFacts { kind: KeyKind::User, until });
+    case.lock = Some(LockFacts {
+        kind: KeyKind::User,
+        until,
+    });
     assert!(matches!(case.decide().0, Decision::Refuse(refused) if refused.until == Some(until)));
 }
 
@@ -212,7 +235,10 @@ fn a_password_expires_after_the_organisations_days() {
 
 #[test]
 fn the_least_of_all_limits_is_the_session_timeout() {
-    check(|c| c.member.expires = Some(now().plus_seconds(600)), Ok(Some(600)));
+    check(
+        |c| c.member.expires = Some(now().plus_seconds(600)),
+        Ok(Some(600)),
+    );
     check(
         |c| {
             c.member.expires = Some(now().plus_seconds(600));
@@ -233,7 +259,10 @@ fn the_least_of_all_limits_is_the_session_timeout() {
     );
     check(|c| c.member.rules = rules("Session-Timeout := 0"), Ok(None));
     // Less than a second is still a session: 0 would mean "no limit".
-    check(|c| c.member.expires = Some(now().plus_millis(300)), Ok(Some(1)));
+    check(
+        |c| c.member.expires = Some(now().plus_millis(300)),
+        Ok(Some(1)),
+    );
 }
 
 #[test]
@@ -317,7 +346,11 @@ fn a_device_found_by_its_address_needs_no_password() {
 fn a_refusal_is_explained_with_sentence_and_remedy() {
     let trace = check(|c| c.password = Some(b"wrong"), Err(Refusal::WrongPassword));
     let json = trace.to_json();
-    let last = json.as_array().and_then(|steps| steps.last()).cloned().unwrap_or_default();
+    let last = json
+        .as_array()
+        .and_then(|steps| steps.last())
+        .cloned()
+        .unwrap_or_default();
     assert_eq!(last["check"], "proof");
     assert_eq!(last["word"], "wrong_password");
     assert!(last["remedy"].as_str().is_some_and(|text| !text.is_empty()));

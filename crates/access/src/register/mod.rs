@@ -101,11 +101,13 @@ impl Register {
         question: &Question<'_>,
     ) -> Facts {
         let policy = self.policy.load();
-        let routed = route(&nas.nas, question.asker.realm().as_deref(), question.ssid, &question.packet);
-        let organisation = policy
-            .organisations
-            .get(&routed.organisation)
-            .cloned();
+        let routed = route(
+            &nas.nas,
+            question.asker.realm().as_deref(),
+            question.ssid,
+            &question.packet,
+        );
+        let organisation = policy.organisations.get(&routed.organisation).cloned();
         let found = organisation
             .as_ref()
             .map_or(Found::default(), |organisation| {
@@ -252,7 +254,12 @@ impl Register {
     }
 
     /// By user name as it was sent, else without the realm that led here, else as e-mail address or phone number.
-    fn by_name(&self, organisation: &OrganisationFacts, name: &str, stripped: Option<&str>) -> Subject {
+    fn by_name(
+        &self,
+        organisation: &OrganisationFacts,
+        name: &str,
+        stripped: Option<&str>,
+    ) -> Subject {
         for name in [Some(name), stripped].into_iter().flatten() {
             if name.is_empty() {
                 continue;
@@ -308,15 +315,16 @@ fn route(nas: &Nas, realm: Option<&str>, ssid: Option<&[u8]>, packet: &Packet<'_
             .map(|route| route.organisation)
     };
     if !nas.routes.is_empty() {
-        let by_ssid = ssid.and_then(|ssid| find(RouteKind::Ssid, &|value| value.as_bytes() == ssid));
+        let by_ssid =
+            ssid.and_then(|ssid| find(RouteKind::Ssid, &|value| value.as_bytes() == ssid));
         if let Some(organisation) = by_ssid {
             return Routed {
                 organisation,
                 by_realm: false,
             };
         }
-        let by_realm =
-            realm.and_then(|realm| find(RouteKind::Realm, &|value| value.eq_ignore_ascii_case(realm)));
+        let by_realm = realm
+            .and_then(|realm| find(RouteKind::Realm, &|value| value.eq_ignore_ascii_case(realm)));
         if let Some(organisation) = by_realm {
             return Routed {
                 organisation,

@@ -47,9 +47,10 @@ impl Reading<'_> {
     /// From when on somebody is out. A bare date is the last day on which they are in, where the organisation is.
     pub(super) fn expiry(&self, text: &str) -> Result<Time, String> {
         let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            Ok(day) if YEARS.contains(&day.year()) => {
-                self.organisation.end_of_day(day).ok_or("that day has no end")?
-            }
+            Ok(day) if YEARS.contains(&day.year()) => self
+                .organisation
+                .end_of_day(day)
+                .ok_or("that day has no end")?,
             Ok(_) => return Err(format!("'{text}' is not within the years 1970 to 9999")),
             Err(_) => Time::parse(text)?,
         };

@@ -1,11 +1,9 @@
 //! Opening a database by its address.
 
 use super::{Db, Error};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::Connection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,7 +41,9 @@ impl Location {
         match text.split_once("://") {
             Some((scheme, _)) => Err(Error::Location {
                 location: format!("{scheme}://…"),
-                reason: format!("'{scheme}' is not a database; write postgres://user@host/name or sqlite:PATH"),
+                reason: format!(
+                    "'{scheme}' is not a database; write postgres://user@host/name or sqlite:PATH"
+                ),
             }),
             None if text.is_empty() => Err(Error::Location {
                 location: String::new(),
@@ -170,7 +170,9 @@ mod tests {
     fn a_password_is_never_shown() {
         let location = Location::Postgres("postgres://u:secret@h:5432/d?sslmode=require".into());
         assert_eq!(location.to_string(), "postgres://h:5432/d");
-        let refused = Location::parse("mysql://u:secret@h/d").err().map(|e| e.to_string());
+        let refused = Location::parse("mysql://u:secret@h/d")
+            .err()
+            .map(|e| e.to_string());
         assert!(refused.is_some_and(|text| !text.contains("secret")));
     }
 }

@@ -100,7 +100,11 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::Engine`].
-    pub async fn all<T: Row>(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<T>, Error> {
+    pub async fn all<T: Row>(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>, Error> {
         Ok(match self {
             Db::Lite { readers, .. } => value::lite_as(sql, values).fetch_all(readers).await?,
             Db::Pg(pool) => value::pg_as(sql, values).fetch_all(pool).await?,
@@ -117,11 +121,7 @@ impl Db {
         values: Vec<Value>,
     ) -> Result<Option<T>, Error> {
         Ok(match self {
-            Db::Lite { readers, .. } => {
-                value::lite_as(sql, values)
-                    .fetch_optional(readers)
-                    .await?
-            }
+            Db::Lite { readers, .. } => value::lite_as(sql, values).fetch_optional(readers).await?,
             Db::Pg(pool) => value::pg_as(sql, values).fetch_optional(pool).await?,
         })
     }
@@ -217,7 +217,11 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Option<T>, Error> {
         Ok(match self {
-            Tx::Lite(tx) => value::lite_as(sql, values).fetch_optional(&mut **tx).await?,
+            Tx::Lite(tx) => {
+                value::lite_as(sql, values)
+                    .fetch_optional(&mut **tx)
+                    .await?
+            }
             Tx::Pg(tx) => value::pg_as(sql, values).fetch_optional(&mut **tx).await?,
         })
     }

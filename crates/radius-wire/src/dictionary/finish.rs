@@ -105,7 +105,11 @@ impl Compiler<'_> {
                 .copied()
             else {
                 // A name for a value of nothing does no harm, and must not cost the rest of the file.
-                let text = format!("VALUE {}: {}", later.name, self.unknown_attribute(&later.attribute));
+                let text = format!(
+                    "VALUE {}: {}",
+                    later.name,
+                    self.unknown_attribute(&later.attribute)
+                );
                 let place = self.place.clone();
                 self.warn(&place, text);
                 continue;

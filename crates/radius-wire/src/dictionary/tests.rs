@@ -510,7 +510,11 @@ fn a_value_of_an_attribute_that_nobody_defines_is_a_warning() {
     let text = "VALUE Nas-Port-Typ Async 0\nATTRIBUTE NAS-Port-Type 61 integer";
     let d = Dictionary::load_with(Path::new("dictionary"), &mut |_| Ok(text.to_owned())).unwrap();
     assert!(d.attribute("NAS-Port-Type").is_some());
-    let warnings: Vec<_> = d.warnings().iter().map(|w| (w.line, w.text.as_str())).collect();
+    let warnings: Vec<_> = d
+        .warnings()
+        .iter()
+        .map(|w| (w.line, w.text.as_str()))
+        .collect();
     assert!(
         matches!(warnings.as_slice(), [(1, text)] if text.contains("did you mean \"NAS-Port-Type\"")),
         "{warnings:?}"
