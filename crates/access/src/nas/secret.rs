@@ -131,6 +131,15 @@ pub(super) async fn begin_in(
             nas.name
         )));
     }
+    // Devices may use the one that is coming already: replacing it would cut them off without a word.
+    if let Some(next) = &secrets.next
+        && !next.same_as(&Secret::new(secret.as_bytes()))
+    {
+        return Err(Error::Conflict(format!(
+            "NAS '{}': a change of its secret is under way already; finish or cancel it first",
+            nas.name
+        )));
+    }
     let sealed = seal(kernel, id, NEXT, secret.as_bytes());
     store::write_next(tx, kernel, &nas, Some(sealed)).await?;
     Ok((nas, warnings))
