@@ -31,7 +31,7 @@ const MAX_QUEUED: usize = 65_536;
 /// Attempts in one transaction.
 const BATCH: usize = 500;
 /// How often batches are written: an operator who asks "why was he refused" should not have to wait.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(100);
 /// Drops kept per second of one NAS, and of all strangers together: a flood of rubbish must not fill the table, and
 /// one sender's flood must not hide what happens to the others.
 const KEPT_DROPS_PER_SECOND: u32 = 20;
@@ -426,7 +426,7 @@ impl Recorder {
     }
 }
 
-/// Writes what the recorder holds every fifth of a second, until told to stop; then once more.
+/// Writes what the recorder holds every tenth of a second, until told to stop; then once more.
 pub async fn run(shared: std::sync::Arc<Shared>, mut stop: tokio::sync::watch::Receiver<bool>) {
     let mut is_failing = false;
     loop {

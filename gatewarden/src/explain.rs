@@ -15,6 +15,11 @@ use usage::attempt::{Attempt, Verdict};
 /// Names of one person that are looked up; nobody has more.
 const MAX_NAMES: usize = 32;
 
+/// How often a decision is looked for that is not there yet.
+const LOOKS: u32 = 6;
+/// The wait before the next look.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(150);
+
 /// Options of `explain`.
 #[derive(Args)]
 #[command(after_help = "\
@@ -65,7 +70,16 @@ struct Decision {
 /// One sentence.
 pub async fn run(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
     let scope = house.scope(args.org.as_deref()).await?;
-    let attempts = attempts(house, scope, args).await?;
+    let mut found = attempts(house, scope, args).await?;
+    // A server writes decisions a moment after it made them: whoever asks right after a login waits for that.
+    for _ in 0..LOOKS {
+        if !found.is_empty() {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        found = attempts(house, scope, args).await?;
+    }
+    let attempts = found;
     let slugs = house.slugs().await?;
     let mut names = HashMap::new();
     let mut decisions = Vec::with_capacity(attempts.len());
