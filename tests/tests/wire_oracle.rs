@@ -117,7 +117,7 @@ proptest! {
         prop_assert_eq!(request.get(attrs::FRAMED_IP_ADDRESS), Some(fields.v4));
         prop_assert_eq!(request.get(attrs::NAS_IPV6_ADDRESS), Some(fields.v6));
         prop_assert_eq!(request.get(attrs::CLASS), Some(&fields.class[..]));
-        let revealed = request.password().unwrap().unwrap();
+        let revealed = request.password().unwrap().ok().unwrap();
         prop_assert_eq!(&revealed[..], password.as_bytes());
     }
 

@@ -4,8 +4,8 @@
 
 use proof::attempt::Attempt;
 use proof::mac::Mac;
+use radius_wire::hide::PlainPassword;
 use radius_wire::{Packet, Request, attrs};
-use zeroize::Zeroizing;
 
 /// Service-Type of a request without credentials: "is this caller known?" (RFC 2865 §5.6).
 const CALL_CHECK: u32 = 10;
@@ -85,7 +85,7 @@ pub enum Offer<'a> {
     /// None at all.
     Nothing,
     /// User-Password, unhidden.
-    Pap(Zeroizing<Vec<u8>>),
+    Pap(PlainPassword),
     /// CHAP-Password.
     Chap {
         /// The CHAP identifier.

@@ -87,7 +87,10 @@ async fn a_thousand_changed_people_cost_tens_of_reads() {
     }
     tx.commit().await.unwrap();
     let (reads, events) = follow(&mut follower).await;
-    assert!(reads <= 1 + 6 * 7 + OPENING && events == 1_000, "{reads} {events}");
+    assert!(
+        reads <= 1 + 6 * 7 + OPENING && events == 1_000,
+        "{reads} {events}"
+    );
 
     // One person is one round.
     let dictionary = Dictionary::builtin();

@@ -3,6 +3,7 @@
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// What the reply must carry besides the verdict.
+#[derive(Clone)]
 pub enum Keys {
     /// PAP and CHAP yield no keys.
     None,
@@ -13,7 +14,7 @@ pub enum Keys {
 }
 
 /// Keys of MS-CHAP version 1.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MsChapKeys {
     pub(crate) content: [u8; 24],
 }
@@ -27,9 +28,9 @@ impl MsChapKeys {
 }
 
 /// Keys of MS-CHAP version 2, as the server holds them.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MsChapV2Keys {
-    pub(crate) authenticator_response: String,
+    pub(crate) authenticator_response: [u8; 42],
     pub(crate) master: [u8; 16],
     pub(crate) send: [u8; 16],
     pub(crate) receive: [u8; 16],
@@ -39,7 +40,7 @@ impl MsChapV2Keys {
     /// `S=` and forty hexadecimal digits, 42 characters: goes into MS-CHAP2-Success behind the
     /// identifier, or into an EAP-MSCHAPv2 Success Request.
     pub fn authenticator_response(&self) -> &str {
-        &self.authenticator_response
+        std::str::from_utf8(&self.authenticator_response).unwrap_or_default()
     }
 
     /// The master key (RFC 3079 section 3.4).

@@ -133,6 +133,17 @@ pub fn authenticator_response(
     nt_response: &[u8; 24],
     challenge: &[u8; 8],
 ) -> String {
+    let octets = authenticator_response_octets(nt_hash, nt_response, challenge);
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// The same as the octets it is made of.
+pub(crate) fn authenticator_response_octets(
+    nt_hash: &[u8; 16],
+    nt_response: &[u8; 24],
+    challenge: &[u8; 8],
+) -> [u8; 42] {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let inner = Sha1::new()
         .chain_update(Zeroizing::new(nt_hash_hash(nt_hash)).as_slice())
         .chain_update(nt_response)
@@ -142,7 +153,16 @@ pub fn authenticator_response(
         .chain_update(inner)
         .chain_update(challenge)
         .chain_update(ITERATION_PAD);
-    format!("S={}", hex::encode_upper(outer.finalize()))
+    let mut response = *b"S=0000000000000000000000000000000000000000";
+    for (octet, digits) in outer
+        .finalize()
+        .iter()
+        .zip(response[2..].chunks_exact_mut(2))
+    {
+        digits[0] = DIGITS[usize::from(octet >> 4)];
+        digits[1] = DIGITS[usize::from(octet & 15)];
+    }
+    response
 }
 
 /// The master key both directions come from (RFC 3079 section 3.4, GetMasterKey).
@@ -171,9 +191,12 @@ pub fn mppe_keys(
     nt_response: &[u8; 24],
     side: Side,
 ) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
-    let master = master_key(nt_hash, nt_response);
-    let towards_client = start_key(&master, TOWARDS_CLIENT);
-    let towards_server = start_key(&master, TOWARDS_SERVER);
+    mppe_keys_of(&master_key(nt_hash, nt_response), side)
+}
+
+fn mppe_keys_of(master: &[u8; 16], side: Side) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
+    let towards_client = start_key(master, TOWARDS_CLIENT);
+    let towards_server = start_key(master, TOWARDS_SERVER);
     match side {
         Side::Server => (towards_client, towards_server),
         Side::Client => (towards_server, towards_client),
@@ -230,10 +253,13 @@ pub(crate) fn check_v2(
     for name in [Some(stripped), as_given].into_iter().flatten() {
         let challenge = challenge_hash(peer_challenge, authenticator_challenge, name);
         if crate::pap::same(&challenge_response(&challenge, nt_hash), response) {
-            let (send, receive) = mppe_keys(nt_hash, response, Side::Server);
+            let master = master_key(nt_hash, response);
+            let (send, receive) = mppe_keys_of(&master, Side::Server);
             return Some(MsChapV2Keys {
-                authenticator_response: authenticator_response(nt_hash, response, &challenge),
-                master: *master_key(nt_hash, response),
+                authenticator_response: authenticator_response_octets(
+                    nt_hash, response, &challenge,
+                ),
+                master: *master,
                 send: *send,
                 receive: *receive,
             });

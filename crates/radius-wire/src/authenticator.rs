@@ -4,10 +4,9 @@
 //! Every comparison is in constant time. Must never say more about a failed
 //! check than that it failed.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, Malformed, Packet, kind};
 use crate::secret::Secret;
@@ -17,8 +16,6 @@ pub const AUTHENTICATOR_OCTETS: usize = 16;
 /// Where the Authenticator field begins.
 pub const AUTHENTICATOR_OFFSET: usize = 4;
 
-/// Block size of MD5, to which HMAC pads its key (RFC 2104 §2).
-const KEY_BLOCK_OCTETS: usize = 64;
 const ZEROS: [u8; AUTHENTICATOR_OCTETS] = [0; AUTHENTICATOR_OCTETS];
 
 /// What is wrong with a Message-Authenticator.
@@ -98,31 +95,18 @@ pub fn find_message_authenticator(
     Ok(found)
 }
 
-fn keyed_hmac(secret: &Secret) -> Hmac<Md5> {
-    // HMAC pads or digests its key to one block; doing so here leaves no way
-    // to fail.
-    let mut block = Zeroizing::new([0; KEY_BLOCK_OCTETS]);
-    let key = secret.as_bytes();
-    match block.get_mut(..key.len()) {
-        Some(start) => start.copy_from_slice(key),
-        None => block[..AUTHENTICATOR_OCTETS].copy_from_slice(&Md5::digest(key)),
-    }
-    Hmac::<Md5>::new((&*block).into())
-}
-
-/// The Message-Authenticator of `packet` whose value begins at `value_offset`,
+/// The Message-Authenticator of a packet whose value begins at `value_offset`,
 /// with `field` in place of the Authenticator.
 fn message_authenticator(
-    packet: Packet<'_>,
+    octets: &[u8],
     value_offset: usize,
     field: &[u8; 16],
     secret: &Secret,
 ) -> Hmac<Md5> {
-    let octets = packet.octets();
     let value_end = value_offset + AUTHENTICATOR_OCTETS;
     let before = octets.get(HEADER_OCTETS..value_offset).unwrap_or_default();
     let after = octets.get(value_end..).unwrap_or_default();
-    let mut mac = keyed_hmac(secret);
+    let mut mac = secret.keyed();
     mac.update(&octets[..AUTHENTICATOR_OFFSET]);
     mac.update(field);
     mac.update(before);
@@ -143,7 +127,7 @@ fn check(
         .octets()
         .get(offset..offset + AUTHENTICATOR_OCTETS)
         .unwrap_or_default();
-    message_authenticator(packet, offset, field, secret)
+    message_authenticator(packet.octets(), offset, field, secret)
         .verify_slice(value)
         .map(|()| true)
         .map_err(|_| MessageAuthenticatorFault::Wrong)
@@ -204,6 +188,32 @@ pub fn sign_response(
     Ok(())
 }
 
+/// Like [`sign_response`], for a reply whose place for Message-Authenticator is
+/// known: where its value begins, or `None` for one without. Looks at no
+/// attribute.
+pub(crate) fn sign_response_at(
+    octets: &mut [u8],
+    value_offset: Option<usize>,
+    secret: &Secret,
+    request_authenticator: &[u8; 16],
+) {
+    if let Some(offset) = value_offset {
+        let value: [u8; 16] = message_authenticator(octets, offset, request_authenticator, secret)
+            .finalize()
+            .into_bytes()
+            .into();
+        fill(octets, offset, &value);
+    }
+    let field: [u8; 16] = Md5::new()
+        .chain_update(&octets[..AUTHENTICATOR_OFFSET])
+        .chain_update(request_authenticator)
+        .chain_update(&octets[HEADER_OCTETS..])
+        .chain_update(secret.as_bytes())
+        .finalize()
+        .into();
+    fill(octets, AUTHENTICATOR_OFFSET, &field);
+}
+
 /// What we write ourselves is bounded by its length alone.
 fn parse_own(octets: &[u8]) -> Result<Packet<'_>, Malformed> {
     Packet::parse_with(octets, MAX_OCTETS)
@@ -218,7 +228,7 @@ fn fill_message_authenticator(
 ) -> Result<(), Malformed> {
     let packet = parse_own(octets)?;
     if let Ok(Some(offset)) = find_message_authenticator(packet) {
-        let value: [u8; 16] = message_authenticator(packet, offset, field, secret)
+        let value: [u8; 16] = message_authenticator(packet.octets(), offset, field, secret)
             .finalize()
             .into_bytes()
             .into();
@@ -236,6 +246,8 @@ fn fill(octets: &mut [u8], offset: usize, value: &[u8; 16]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::KEY_BLOCK_OCTETS;
+    use hmac::KeyInit;
 
     const ACCESS_REQUEST: &str = "0101003d000102030405060708090a0b0c0d0e0f5012ba88b26874e27ed3839d58754b5a7d2d0105626f620212f4816bca74fd7a1a104607240014828b";
     const ACCESS_ACCEPT: &str = "0201003274a40f1368452b4a2daa585f6bd199f05012cc6044e17aa614a84e3e9afc87b7c6e4120c48656c6c6f2c20626f62";

@@ -4,10 +4,11 @@
 //! clear until the packet is sealed, and erased afterwards. A fault is kept
 //! and reported when sealing, so that putting attributes reads as a list.
 
-use zeroize::Zeroizing;
+use std::ops::Range;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::attr::{Attr, Hide, Kind, MAX_TAG};
-use crate::hide::{hide_password, hide_salted, xor_ascend};
+use crate::hide::{hide_password_into, hide_salted_into, xor_ascend};
 use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, MAX_OCTETS, MAX_VALUE_OCTETS, kind};
 use crate::secret::Secret;
 use crate::writer::{PacketWriter, SealFault, append_attribute, append_vendor_attribute};
@@ -21,6 +22,10 @@ pub(crate) struct Draft {
     finished: Vec<u8>,
     /// Attributes that wait for the authenticator.
     hidden: Vec<Hidden>,
+    /// Their values in clear, one behind the other.
+    plain: Zeroizing<Vec<u8>>,
+    /// Where one value is encoded.
+    scratch: Zeroizing<Vec<u8>>,
     /// Octets the hidden ones will need at least.
     hidden_octets: usize,
     /// Standard attributes that only sealing may write.
@@ -35,7 +40,8 @@ struct Hidden {
     number: u32,
     tag: Option<u8>,
     hide: Hide,
-    plain: Zeroizing<Vec<u8>>,
+    /// Where its value lies in [`Draft::plain`].
+    value: Range<usize>,
 }
 
 impl Draft {
@@ -43,9 +49,26 @@ impl Draft {
         Draft {
             finished: Vec::new(),
             hidden: Vec::new(),
+            plain: Zeroizing::default(),
+            scratch: Zeroizing::default(),
             hidden_octets: 0,
             reserved,
             fault: None,
+        }
+    }
+
+    /// Empties it for another packet; the room it has stays.
+    pub(crate) fn reset(&mut self) {
+        self.clear();
+        self.fault = None;
+    }
+
+    fn clear(&mut self) {
+        self.finished.clear();
+        self.hidden.clear();
+        self.hidden_octets = 0;
+        if !self.plain.is_empty() {
+            self.plain.zeroize();
         }
     }
 
@@ -59,31 +82,33 @@ impl Draft {
                 tag,
             });
         }
-        let mut octets = Zeroizing::new(Vec::new());
+        if attr.tagged && tag > MAX_TAG && attr.hide == Hide::No {
+            return self.fail(SealFault::Tag {
+                vendor,
+                number,
+                tag,
+            });
+        }
+        let mut octets = std::mem::take(&mut self.scratch);
+        octets.clear();
         if attr.hide != Hide::No {
             T::encode(value, &mut octets);
             let tag = attr.tagged.then_some(tag);
-            return self.put_hidden(vendor, number, tag, attr.hide, &octets);
-        }
-        match attr.tagged {
-            true if tag > MAX_TAG => {
-                return self.fail(SealFault::Tag {
-                    vendor,
-                    number,
-                    tag,
-                });
+            self.put_hidden(vendor, number, tag, attr.hide, &octets);
+            octets.zeroize();
+        } else {
+            match attr.tagged {
+                true => T::encode_tagged(tag, value, &mut octets),
+                false => T::encode(value, &mut octets),
             }
-            true => T::encode_tagged(tag, value, &mut octets),
-            false => T::encode(value, &mut octets),
+            match (vendor, u8::try_from(number)) {
+                _ if octets.is_empty() => {}
+                (0, Ok(kind)) => self.put_split(kind, &octets),
+                (0, Err(_)) => self.fail(SealFault::Number { vendor, number }),
+                _ => self.put_vendor(vendor, number, &octets),
+            }
         }
-        if octets.is_empty() {
-            return;
-        }
-        match (vendor, u8::try_from(number)) {
-            (0, Ok(kind)) => self.put_split(kind, &octets),
-            (0, Err(_)) => self.fail(SealFault::Number { vendor, number }),
-            _ => self.put_vendor(vendor, number, &octets),
-        }
+        self.scratch = octets;
     }
 
     /// Puts a standard attribute; the kinds made to be sent in pieces are
@@ -158,13 +183,21 @@ impl Draft {
             return self.fail(self.too_long(octets));
         }
         self.hidden_octets += octets;
+        let start = self.plain.len();
+        if self.plain.capacity() < start + plain.len() {
+            // Growing in place would leave a copy behind that nobody erases.
+            let mut larger = Zeroizing::new(Vec::with_capacity(2 * (start + plain.len())));
+            larger.extend_from_slice(&self.plain);
+            self.plain = larger;
+        }
+        self.plain.extend_from_slice(plain);
         self.hidden.push(Hidden {
             after: self.finished.len(),
             vendor,
             number,
             tag,
             hide,
-            plain: Zeroizing::new(plain.to_vec()),
+            value: start..self.plain.len(),
         });
     }
 
@@ -197,12 +230,11 @@ impl Draft {
             let before = self.finished.get(written..hidden.after);
             writer.attributes(before.unwrap_or_default())?;
             written = hidden.after;
-            let value = hidden.seal(salt, secret, authenticator)?;
+            let plain = self.plain.get(hidden.value.clone()).unwrap_or_default();
+            writer.made(hidden.vendor, hidden.number, |out| {
+                hidden.seal(plain, salt, secret, authenticator, out)
+            })?;
             salt = salt.wrapping_add(1);
-            match (hidden.vendor, u8::try_from(hidden.number)) {
-                (0, Ok(kind)) => writer.attribute(kind, &value)?,
-                (vendor, _) => writer.vendor_attribute(vendor, hidden.number, &value)?,
-            }
         }
         writer.attributes(self.finished.get(written..).unwrap_or_default())
     }
@@ -230,35 +262,39 @@ impl Draft {
     /// fault is never sent, and must not grow.
     fn fail(&mut self, fault: SealFault) {
         self.fault.get_or_insert(fault);
-        self.finished.clear();
-        self.hidden.clear();
-        self.hidden_octets = 0;
+        self.clear();
     }
 }
 
 impl Hidden {
+    /// Writes the value as it travels behind what is in `out`.
     fn seal(
         &self,
+        plain: &[u8],
         salt: u16,
         secret: &Secret,
         authenticator: &[u8; 16],
-    ) -> Result<Vec<u8>, SealFault> {
-        let value = match self.hide {
-            Hide::No => Ok(self.plain.to_vec()),
-            Hide::Password => hide_password(&self.plain, secret, authenticator),
-            Hide::Salted => hide_salted(&self.plain, salt.to_be_bytes(), secret, authenticator),
-            Hide::Ascend => Ok(xor_ascend(&self.plain, secret, authenticator)),
+        out: &mut Vec<u8>,
+    ) -> Result<(), SealFault> {
+        // Ciphertext can begin with any octet, so the tag is always written.
+        out.extend(self.tag);
+        let done = match self.hide {
+            Hide::No => {
+                out.extend_from_slice(plain);
+                Ok(())
+            }
+            Hide::Password => hide_password_into(plain, secret, authenticator, out),
+            Hide::Salted => hide_salted_into(plain, salt.to_be_bytes(), secret, authenticator, out),
+            Hide::Ascend => {
+                out.extend_from_slice(&xor_ascend(plain, secret, authenticator));
+                Ok(())
+            }
         };
-        let mut value = value.map_err(|reason| SealFault::Hide {
+        done.map_err(|reason| SealFault::Hide {
             vendor: self.vendor,
             number: self.number,
             reason,
-        })?;
-        // Ciphertext can begin with any octet, so the tag is always written.
-        if let Some(tag) = self.tag {
-            value.insert(0, tag);
-        }
-        Ok(value)
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use md5::{Digest, Md5};
 use std::fmt;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::attr::Hide;
 use crate::secret::Secret;
@@ -114,12 +114,13 @@ fn chain_reveal(blocks: &mut [u8], first_key: [u8; BLOCK_OCTETS], secret: &Secre
     }
 }
 
-/// Hides a password (RFC 2865 §5.2). `authenticator` is the request's.
-pub fn hide_password(
+/// Hides a password (RFC 2865 §5.2) behind what is in `out`. `authenticator` is the request's.
+pub(crate) fn hide_password_into(
     plain: &[u8],
     secret: &Secret,
     authenticator: &[u8; 16],
-) -> Result<Vec<u8>, HideError> {
+    out: &mut Vec<u8>,
+) -> Result<(), HideError> {
     if plain.len() > MAX_PASSWORD_OCTETS {
         return Err(HideError::TooLong {
             octets: plain.len(),
@@ -128,12 +129,74 @@ pub fn hide_password(
     }
     // An empty password is still one block.
     let whole = plain.len().next_multiple_of(BLOCK_OCTETS).max(BLOCK_OCTETS);
-    let mut value = Vec::with_capacity(whole);
-    value.extend_from_slice(plain);
-    value.resize(whole, 0);
+    let start = out.len();
+    out.extend_from_slice(plain);
+    out.resize(start + whole, 0);
     let key = key_block([secret.as_bytes(), authenticator, &[]]);
-    chain_hide(&mut value, key, secret);
+    chain_hide(&mut out[start..], key, secret);
+    Ok(())
+}
+
+/// Hides a password (RFC 2865 §5.2). `authenticator` is the request's.
+pub fn hide_password(
+    plain: &[u8],
+    secret: &Secret,
+    authenticator: &[u8; 16],
+) -> Result<Vec<u8>, HideError> {
+    let mut value = Vec::new();
+    hide_password_into(plain, secret, authenticator, &mut value)?;
     Ok(value)
+}
+
+/// A password in clear, in a place of its own: revealing it costs no allocation. Erased when dropped, never printed.
+pub struct PlainPassword {
+    octets: [u8; MAX_PASSWORD_OCTETS],
+    length: u8,
+}
+
+impl PlainPassword {
+    /// Reveals a hidden password. Trailing zeros are padding and are cut.
+    ///
+    /// # Errors
+    /// [`HideError::Length`] where the value is empty, too long, or not in whole blocks.
+    pub fn unhide(
+        value: &[u8],
+        secret: &Secret,
+        authenticator: &[u8; 16],
+    ) -> Result<PlainPassword, HideError> {
+        let whole_blocks = value.len().is_multiple_of(BLOCK_OCTETS);
+        if value.is_empty() || value.len() > MAX_PASSWORD_OCTETS || !whole_blocks {
+            return Err(HideError::Length {
+                octets: value.len(),
+            });
+        }
+        let mut plain = PlainPassword {
+            octets: [0; MAX_PASSWORD_OCTETS],
+            length: value.len() as u8,
+        };
+        let place = &mut plain.octets[..value.len()];
+        place.copy_from_slice(value);
+        let key = key_block([secret.as_bytes(), authenticator, &[]]);
+        chain_reveal(place, key, secret);
+        let end = place.iter().rposition(|octet| *octet != 0);
+        plain.length = end.map_or(0, |last| last + 1) as u8;
+        Ok(plain)
+    }
+}
+
+impl std::ops::Deref for PlainPassword {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets[..usize::from(self.length)]
+    }
+}
+
+impl Drop for PlainPassword {
+    fn drop(&mut self) {
+        // Behind the password lie zeros only.
+        self.octets[..usize::from(self.length)].zeroize();
+    }
 }
 
 /// Reveals a hidden password. Trailing zeros are padding and are cut.
@@ -142,18 +205,7 @@ pub fn unhide_password(
     secret: &Secret,
     authenticator: &[u8; 16],
 ) -> Result<Vec<u8>, HideError> {
-    let whole_blocks = value.len().is_multiple_of(BLOCK_OCTETS);
-    if value.is_empty() || value.len() > MAX_PASSWORD_OCTETS || !whole_blocks {
-        return Err(HideError::Length {
-            octets: value.len(),
-        });
-    }
-    let mut plain = value.to_vec();
-    let key = key_block([secret.as_bytes(), authenticator, &[]]);
-    chain_reveal(&mut plain, key, secret);
-    let end = plain.iter().rposition(|octet| *octet != 0);
-    plain.truncate(end.map_or(0, |last| last + 1));
-    Ok(plain)
+    PlainPassword::unhide(value, secret, authenticator).map(|plain| plain.to_vec())
 }
 
 /// Hides a value with a salt (RFC 2868 §3.5) and returns the salt followed by
@@ -165,6 +217,19 @@ pub fn hide_salted(
     secret: &Secret,
     authenticator: &[u8; 16],
 ) -> Result<Vec<u8>, HideError> {
+    let mut value = Vec::new();
+    hide_salted_into(plain, salt, secret, authenticator, &mut value)?;
+    Ok(value)
+}
+
+/// Like [`hide_salted`], behind what is in `out`.
+pub(crate) fn hide_salted_into(
+    plain: &[u8],
+    salt: [u8; 2],
+    secret: &Secret,
+    authenticator: &[u8; 16],
+    out: &mut Vec<u8>,
+) -> Result<(), HideError> {
     let length = match u8::try_from(plain.len()) {
         Ok(length) if plain.len() <= MAX_SALTED_OCTETS => length,
         _ => {
@@ -176,14 +241,14 @@ pub fn hide_salted(
     };
     let salt = [salt[0] | 0x80, salt[1]];
     let whole = (1 + plain.len()).next_multiple_of(BLOCK_OCTETS);
-    let mut value = Vec::with_capacity(2 + whole);
-    value.extend_from_slice(&salt);
-    value.push(length);
-    value.extend_from_slice(plain);
-    value.resize(2 + whole, 0);
+    out.extend_from_slice(&salt);
+    let start = out.len();
+    out.push(length);
+    out.extend_from_slice(plain);
+    out.resize(start + whole, 0);
     let key = key_block([secret.as_bytes(), authenticator, &salt]);
-    chain_hide(&mut value[2..], key, secret);
-    Ok(value)
+    chain_hide(&mut out[start..], key, secret);
+    Ok(())
 }
 
 /// Reveals a value hidden with a salt; `value` is the salt followed by the

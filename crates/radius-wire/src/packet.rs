@@ -65,6 +65,21 @@ pub fn header(datagram: &[u8]) -> Option<(Code, u8, [u8; 16])> {
 pub struct Packet<'a> {
     octets: &'a [u8],
     authenticator: &'a [u8; 16],
+    kinds: Kinds,
+}
+
+/// Which standard attributes are there: most questions are about attributes that are not.
+#[derive(Clone, Copy, Default)]
+struct Kinds([u64; 4]);
+
+impl Kinds {
+    fn note(&mut self, kind: u8) {
+        self.0[usize::from(kind >> 6)] |= 1 << (kind & 63);
+    }
+
+    fn has(self, kind: u8) -> bool {
+        self.0[usize::from(kind >> 6)] & (1 << (kind & 63)) != 0
+    }
 }
 
 impl<'a> Packet<'a> {
@@ -89,10 +104,11 @@ impl<'a> Packet<'a> {
         let octets = datagram
             .get(..length)
             .ok_or(Malformed::LengthBeyondDatagram { length, octets })?;
-        check_attributes(octets, max_attributes)?;
+        let kinds = check_attributes(octets, max_attributes)?;
         Ok(Packet {
             octets,
             authenticator,
+            kinds,
         })
     }
 
@@ -136,14 +152,21 @@ impl<'a> Packet<'a> {
 
     /// Every value of a standard attribute, in order.
     pub fn all(self, kind: u8) -> impl Iterator<Item = &'a [u8]> {
-        self.attributes()
-            .filter(move |attribute| attribute.kind == kind)
-            .map(|attribute| attribute.value)
+        let offset = match self.kinds.has(kind) {
+            true => HEADER_OCTETS,
+            false => self.octets.len(),
+        };
+        Attributes {
+            offset,
+            ..self.attributes()
+        }
+        .filter(move |attribute| attribute.kind == kind)
+        .map(|attribute| attribute.value)
     }
 
     /// Whether a standard attribute is there.
     pub fn contains(self, kind: u8) -> bool {
-        self.first(kind).is_some()
+        self.kinds.has(kind)
     }
 
     /// The values of a standard attribute joined, for those that are sent in
@@ -266,9 +289,10 @@ impl fmt::Debug for Packet<'_> {
     }
 }
 
-fn check_attributes(octets: &[u8], max_attributes: usize) -> Result<(), Malformed> {
+fn check_attributes(octets: &[u8], max_attributes: usize) -> Result<Kinds, Malformed> {
     let mut offset = HEADER_OCTETS;
     let mut count = 0;
+    let mut kinds = Kinds::default();
     while offset < octets.len() {
         if octets[offset] == 0 {
             return Err(Malformed::AttributeTypeZero { offset });
@@ -289,9 +313,10 @@ fn check_attributes(octets: &[u8], max_attributes: usize) -> Result<(), Malforme
                 limit: max_attributes,
             });
         }
+        kinds.note(octets[offset]);
         offset = end;
     }
-    Ok(())
+    Ok(kinds)
 }
 
 /// One attribute as it lies in the packet.

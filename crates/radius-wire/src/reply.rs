@@ -5,9 +5,10 @@
 //! echoes Proxy-State last (RFC 2865 §5.33) and signs the whole. It must never
 //! decide what a user gets.
 
+use crate::authenticator::sign_response_at;
 use crate::code::Code;
 use crate::draft::{Draft, put_methods};
-use crate::packet::kind;
+use crate::packet::{ATTRIBUTE_HEADER_OCTETS, HEADER_OCTETS, kind};
 use crate::request::Request;
 use crate::writer::{PacketWriter, SealFault};
 
@@ -58,8 +59,32 @@ impl Reply {
 
     put_methods!();
 
+    /// Empties it for another answer: a reply that is used again allocates nothing once it has grown.
+    pub fn reset(&mut self, code: Code) -> &mut Reply {
+        self.code = code;
+        self.draft.reset();
+        self
+    }
+
     /// The reply's octets, ready to send.
     pub fn seal(&self, request: &Request<'_>, options: SealOptions) -> Result<Vec<u8>, SealFault> {
+        let mut octets = Vec::with_capacity(256);
+        self.seal_into(request, options, &mut octets)?;
+        Ok(octets)
+    }
+
+    /// Writes the reply's octets, ready to send, in the place of what `octets` held. Allocates nothing when that has
+    /// the room.
+    ///
+    /// # Errors
+    /// [`SealFault`]; `octets` is then empty.
+    pub fn seal_into(
+        &self,
+        request: &Request<'_>,
+        options: SealOptions,
+        octets: &mut Vec<u8>,
+    ) -> Result<(), SealFault> {
+        let room = std::mem::take(octets);
         if !self.code.answers(request.code()) {
             return Err(SealFault::NotAnAnswer {
                 reply: self.code,
@@ -67,8 +92,9 @@ impl Reply {
             });
         }
         let authenticator = request.authenticator();
-        let mut writer = PacketWriter::new(self.code, request.identifier(), authenticator);
-        if self.carries_message_authenticator(request, options) {
+        let mut writer = PacketWriter::over(room, self.code, request.identifier(), authenticator);
+        let is_signed = self.carries_message_authenticator(request, options);
+        if is_signed {
             writer.message_authenticator()?;
         }
         self.draft.write(
@@ -80,7 +106,10 @@ impl Reply {
         for state in request.packet().all(kind::PROXY_STATE) {
             writer.attribute(kind::PROXY_STATE, state)?;
         }
-        writer.finish_response(request.secret(), authenticator)
+        *octets = writer.finish();
+        let value_offset = is_signed.then_some(HEADER_OCTETS + ATTRIBUTE_HEADER_OCTETS);
+        sign_response_at(octets, value_offset, request.secret(), authenticator);
+        Ok(())
     }
 
     fn carries_message_authenticator(&self, request: &Request<'_>, options: SealOptions) -> bool {

@@ -8,14 +8,12 @@
 use std::fmt;
 use std::ops::Deref;
 
-use zeroize::Zeroizing;
-
 use crate::attr::Attr;
 use crate::authenticator::{
     MessageAuthenticatorFault, check_request_message_authenticator, request_authenticator_holds,
 };
 use crate::code::Code;
-use crate::hide::{HideError, Revealed, unhide_password};
+use crate::hide::{HideError, PlainPassword, Revealed};
 use crate::packet::{Packet, kind};
 use crate::secret::Secret;
 
@@ -208,10 +206,13 @@ impl<'a> Request<'a> {
 
     /// User-Password in clear; `None` when there is none. A wrong secret gives
     /// garbage, see [`crate::hide::looks_garbled`].
-    pub fn password(&self) -> Option<Result<Zeroizing<Vec<u8>>, HideError>> {
+    pub fn password(&self) -> Option<Result<PlainPassword, HideError>> {
         let value = self.packet.first(kind::USER_PASSWORD)?;
-        let plain = unhide_password(value, self.secret, self.packet.authenticator());
-        Some(plain.map(Zeroizing::new))
+        Some(PlainPassword::unhide(
+            value,
+            self.secret,
+            self.packet.authenticator(),
+        ))
     }
 
     /// The CHAP login; `None` when there is none or it has the wrong size.
@@ -473,7 +474,7 @@ mod tests {
         let request = Request::verify(packet, &secret, &Rules::default()).unwrap();
         assert!(request.signed());
         assert!(!request.has_proxy_state());
-        assert_eq!(request.password().unwrap().unwrap().as_slice(), b"bob");
+        assert_eq!(&*request.password().unwrap().unwrap(), b"bob");
         // Reads like a packet, and what is read outlives the request.
         let name = { request }.first(1);
         assert_eq!(name, Some(&b"bob"[..]));
@@ -492,7 +493,7 @@ mod tests {
         let packet = Packet::parse(&octets).unwrap();
         let request = Request::verify(packet, &secret, &STRICT).unwrap();
         assert_eq!(
-            request.password().unwrap().unwrap_err(),
+            request.password().unwrap().err().unwrap(),
             HideError::Length { octets: 3 }
         );
     }

@@ -175,24 +175,98 @@ pub fn append_vendor_attribute(
     let mut rest = value;
     loop {
         let (piece, after) = rest.split_at(rest.len().min(limit));
-        let mut inside = Vec::with_capacity(MAX_VALUE_OCTETS);
-        inside.extend_from_slice(&vendor.to_be_bytes());
-        push_number(number, format.type_octets, &mut inside);
         // Below 256 by the limit above.
-        push_number(
-            (header + piece.len()) as u32,
-            format.length_octets,
-            &mut inside,
-        );
+        let octets = ATTRIBUTE_HEADER_OCTETS + VENDOR_OCTETS + header + piece.len();
+        out.extend_from_slice(&[kind::VENDOR_SPECIFIC, octets as u8]);
+        out.extend_from_slice(&vendor.to_be_bytes());
+        push_number(number, format.type_octets, out);
+        push_number((header + piece.len()) as u32, format.length_octets, out);
         if format.continuation {
-            inside.push(if after.is_empty() { 0 } else { CONTINUES });
+            out.push(if after.is_empty() { 0 } else { CONTINUES });
         }
-        inside.extend_from_slice(piece);
-        append_attribute(kind::VENDOR_SPECIFIC, &inside, out)?;
+        out.extend_from_slice(piece);
         if after.is_empty() {
             return Ok(());
         }
         rest = after;
+    }
+}
+
+/// Appends an attribute whose value `fill` writes, standard for vendor 0. Nothing is left of one that fails.
+pub(crate) fn append_made(
+    vendor: u32,
+    number: u32,
+    out: &mut Vec<u8>,
+    fill: impl FnOnce(&mut Vec<u8>) -> Result<(), SealFault>,
+) -> Result<(), SealFault> {
+    let start = out.len();
+    let done = fill(out).and_then(|()| enclose(vendor, number, start, out));
+    if done.is_err() {
+        out.truncate(start);
+    }
+    done
+}
+
+/// Makes the octets from `start` on the value of an attribute.
+fn enclose(vendor: u32, number: u32, start: usize, out: &mut Vec<u8>) -> Result<(), SealFault> {
+    /// Room for the largest head: attribute, vendor, four-octet type, length, continuation.
+    const HEAD_OCTETS: usize = 16;
+    let length = out.len() - start;
+    let mut head = [0u8; HEAD_OCTETS];
+    let used = match (vendor, u8::try_from(number)) {
+        (0, Ok(1..)) => {
+            check_room(vendor, number, length, MAX_VALUE_OCTETS)?;
+            head[0] = number as u8;
+            ATTRIBUTE_HEADER_OCTETS
+        }
+        (0, _) => return Err(SealFault::Number { vendor, number }),
+        _ => {
+            let format = vendor_format(vendor);
+            if vendor > MAX_VENDOR || number > format.greatest_kind() {
+                return Err(SealFault::Number { vendor, number });
+            }
+            let inner = format.header_octets();
+            if format.continuation && length > MAX_VALUE_OCTETS - VENDOR_OCTETS - inner {
+                let value = out.split_off(start);
+                return append_vendor_attribute(vendor, number, &value, out);
+            }
+            check_room(
+                vendor,
+                number,
+                length,
+                MAX_VALUE_OCTETS - VENDOR_OCTETS - inner,
+            )?;
+            head[0] = kind::VENDOR_SPECIFIC;
+            head[2..6].copy_from_slice(&vendor.to_be_bytes());
+            let mut at = 6;
+            for (value, octets) in [
+                (number, format.type_octets),
+                ((inner + length) as u32, format.length_octets),
+            ] {
+                let octets = usize::from(octets);
+                let all = value.to_be_bytes();
+                head[at..at + octets].copy_from_slice(&all[all.len().saturating_sub(octets)..]);
+                at += octets;
+            }
+            ATTRIBUTE_HEADER_OCTETS + VENDOR_OCTETS + inner
+        }
+    };
+    head[1] = (used + length) as u8;
+    out.resize(out.len() + used, 0);
+    out.copy_within(start..start + length, start + used);
+    out[start..start + used].copy_from_slice(&head[..used]);
+    Ok(())
+}
+
+fn check_room(vendor: u32, number: u32, octets: usize, limit: usize) -> Result<(), SealFault> {
+    match octets <= limit {
+        true => Ok(()),
+        false => Err(SealFault::ValueTooLong {
+            vendor,
+            number,
+            octets,
+            limit,
+        }),
     }
 }
 
@@ -211,10 +285,32 @@ impl PacketWriter {
     /// A packet without attributes. For replies and keyed requests any
     /// `authenticator` will do; finishing replaces it.
     pub fn new(code: Code, identifier: u8, authenticator: &[u8; 16]) -> PacketWriter {
-        let mut octets = Vec::with_capacity(256);
+        PacketWriter::over(Vec::with_capacity(256), code, identifier, authenticator)
+    }
+
+    /// The same in the place of what `octets` held.
+    pub(crate) fn over(
+        mut octets: Vec<u8>,
+        code: Code,
+        identifier: u8,
+        authenticator: &[u8; 16],
+    ) -> PacketWriter {
+        octets.clear();
         octets.extend_from_slice(&[code.0, identifier, 0, 0]);
         octets.extend_from_slice(authenticator);
         PacketWriter { octets }
+    }
+
+    /// Appends an attribute whose value `fill` writes, standard for vendor 0.
+    pub(crate) fn made(
+        &mut self,
+        vendor: u32,
+        number: u32,
+        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), SealFault>,
+    ) -> Result<(), SealFault> {
+        let start = self.octets.len();
+        let done = append_made(vendor, number, &mut self.octets, fill);
+        self.keep(start, done)
     }
 
     /// Octets so far, header included.
