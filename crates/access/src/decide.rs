@@ -14,6 +14,9 @@ use chrono::{Datelike, Timelike};
 use kernel::Time;
 use proof::keys::Keys;
 
+/// Session-Timeout (RFC 2865 §5.27).
+const SESSION_TIMEOUT: u32 = 27;
+
 /// Limits that need running counters, which arrive with plans and quotas: until then `explain` says so.
 const NOT_ENFORCED: [&str; 9] = [
     control::SIMULTANEOUS_USE,
@@ -43,8 +46,6 @@ pub struct Grant {
     pub session_timeout_seconds: Option<u32>,
     /// What the method's own success needs.
     pub keys: Keys,
-    /// The groups that matched, by name.
-    pub groups: Vec<String>,
 }
 
 /// Why not.
@@ -91,35 +92,46 @@ pub struct Step {
     pub word: Option<Refusal>,
 }
 
-/// Every check that was made, in order.
+/// Every check that was made, in order. Words cost more than decisions: what nobody will read is not written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     /// In order.
     pub steps: Vec<Step>,
+    is_left_out: bool,
 }
 
 impl Trace {
-    fn pass(&mut self, check: &'static str, input: impl Into<String>) {
-        self.push(check, input.into(), Outcome::Pass, None);
+    /// One that nothing is written into.
+    pub fn left_out() -> Self {
+        Self {
+            steps: Vec::new(),
+            is_left_out: true,
+        }
     }
 
-    fn skip(&mut self, check: &'static str, input: impl Into<String>) {
-        self.push(check, input.into(), Outcome::Skip, None);
+    fn pass(&mut self, check: &'static str, input: impl FnOnce() -> String) {
+        self.push(check, input, Outcome::Pass, None);
+    }
+
+    fn skip(&mut self, check: &'static str, input: impl FnOnce() -> String) {
+        self.push(check, input, Outcome::Skip, None);
     }
 
     fn push(
         &mut self,
         check: &'static str,
-        input: String,
+        input: impl FnOnce() -> String,
         outcome: Outcome,
         word: Option<Refusal>,
     ) {
-        self.steps.push(Step {
-            check,
-            input,
-            outcome,
-            word,
-        });
+        if !self.is_left_out {
+            self.steps.push(Step {
+                check,
+                input: input(),
+                outcome,
+                word,
+            });
+        }
     }
 
     /// For the attempts table: check, input and verdict of each, with sentence and remedy where one decided.
@@ -160,26 +172,29 @@ fn no(check: &'static str, input: impl Into<String>, word: Refusal) -> No {
     }
 }
 
-/// Decides.
+/// Decides, and leaves in `trace` what led there. The same question, facts and evidence are decided alike however often
+/// they are asked, so a trace that was left out can be had by asking again.
 pub fn decide(
     now: Time,
     question: &Question<'_>,
     facts: &Facts,
     walk: &Walk<'_>,
-    evidence: Evidence,
-) -> (Decision, Trace) {
-    let mut trace = Trace::default();
-    let decision = match checks(now, question, facts, walk, evidence, &mut trace) {
+    evidence: &Evidence,
+    trace: &mut Trace,
+) -> Decision {
+    match checks(now, question, facts, walk, evidence, trace) {
         Ok(grant) => Decision::Accept(grant),
         Err(no) => {
-            trace.push(no.check, no.input, Outcome::Fail, Some(no.word));
-            Decision::Refuse(Refused {
-                word: no.word,
-                until: no.until,
-            })
+            let No {
+                check,
+                input,
+                word,
+                until,
+            } = no;
+            trace.push(check, || input, Outcome::Fail, Some(word));
+            Decision::Refuse(Refused { word, until })
         }
-    };
-    (decision, trace)
+    }
 }
 
 fn checks(
@@ -187,7 +202,7 @@ fn checks(
     question: &Question<'_>,
     facts: &Facts,
     walk: &Walk<'_>,
-    evidence: Evidence,
+    evidence: &Evidence,
     trace: &mut Trace,
 ) -> Result<Grant, No> {
     organisation(facts, trace)?;
@@ -205,20 +220,14 @@ fn checks(
     );
     let session_timeout_seconds = limits.seconds();
     if let (Some(seconds), Some(by)) = (session_timeout_seconds, limits.by) {
-        trace.pass("session timeout", format!("{seconds} s, by {by}"));
+        trace.pass("session timeout", || format!("{seconds} s, by {by}"));
     }
     let mut replies = walk.replies.clone();
-    replies.remove(0, 27);
+    replies.remove(0, SESSION_TIMEOUT);
     Ok(Grant {
         replies,
         session_timeout_seconds,
         keys,
-        groups: walk
-            .groups
-            .iter()
-            .filter(|(_, failed)| failed.is_none())
-            .map(|(group, _)| group.name.clone())
-            .collect(),
     })
 }
 
@@ -249,7 +258,7 @@ impl Limits {
 fn organisation(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
     match &facts.organisation {
         Some(organisation) if organisation.is_active => {
-            trace.pass("organisation", &organisation.slug);
+            trace.pass("organisation", || organisation.slug.clone());
             Ok(())
         }
         Some(organisation) => Err(no(
@@ -263,7 +272,7 @@ fn organisation(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
 
 fn lock(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
     let Some(lock) = facts.lock else {
-        trace.pass("locks", "none");
+        trace.pass("locks", || "none".to_owned());
         return Ok(());
     };
     let word = match lock.kind {
@@ -278,29 +287,24 @@ fn lock(facts: &Facts, trace: &mut Trace) -> Result<(), No> {
 }
 
 fn person(question: &Question<'_>, facts: &Facts, trace: &mut Trace) -> Result<(), No> {
-    let asked = if facts.by_mac {
-        question
-            .asker
-            .mac_login
-            .map(|mac| mac.to_string())
-            .unwrap_or_default()
-    } else {
-        question.name().into_owned()
+    let asked = || match question.asker.mac_login {
+        Some(mac) if facts.by_mac => mac.to_string(),
+        _ => question.name().into_owned(),
     };
     match facts.member() {
         Some((person, _)) => {
-            trace.pass("person", format!("'{asked}' is {}", person.username));
+            trace.pass("person", || format!("'{}' is {}", asked(), person.username));
             Ok(())
         }
         // Somebody of another organisation is nobody here: one tenant must not learn another's people.
-        None => Err(no("person", format!("'{asked}'"), Refusal::UnknownUser)),
+        None => Err(no("person", format!("'{}'", asked()), Refusal::UnknownUser)),
     }
 }
 
 fn proof(
     question: &Question<'_>,
     walk: &Walk<'_>,
-    evidence: Evidence,
+    evidence: &Evidence,
     trace: &mut Trace,
 ) -> Result<Keys, No> {
     match walk.controls.auth_type() {
@@ -308,7 +312,9 @@ fn proof(
             return Err(no("proof", "Auth-Type := Reject", Refusal::AuthTypeReject));
         }
         Some(AuthType::Accept) => {
-            trace.pass("proof", "Auth-Type := Accept: none is asked for");
+            trace.pass("proof", || {
+                "Auth-Type := Accept: none is asked for".to_owned()
+            });
             return Ok(Keys::None);
         }
         _ => {}
@@ -316,8 +322,8 @@ fn proof(
     let method = question.method();
     match evidence {
         Evidence::Right(keys) => {
-            trace.pass("proof", format!("{method}: right"));
-            Ok(keys)
+            trace.pass("proof", || format!("{method}: right"));
+            Ok(keys.clone())
         }
         Evidence::Wrong => Err(no(
             "proof",
@@ -330,7 +336,7 @@ fn proof(
             Refusal::NeedsOtherProof,
         )),
         Evidence::NothingStored => Err(no("proof", method, Refusal::NoPassword)),
-        Evidence::Malformed(why) => Err(no("proof", why, Refusal::MalformedProof)),
+        Evidence::Malformed(why) => Err(no("proof", *why, Refusal::MalformedProof)),
         Evidence::Eap => Err(no("proof", method, Refusal::EapNotOffered)),
         // Unreadable is a fault of ours and never comes here; without a proof nobody gets in.
         Evidence::NothingOffered | Evidence::NotMade | Evidence::Unreadable => {
@@ -359,12 +365,12 @@ fn account(
             Refusal::Disabled,
         ));
     }
-    trace.pass("account", "enabled");
+    trace.pass("account", || "enabled".to_owned());
     if let Some(expires) = member.expires {
         if now >= expires {
             return Err(no("expiry", format!("expired {expires}"), Refusal::Expired));
         }
-        trace.pass("expiry", format!("expires {expires}"));
+        trace.pass("expiry", || format!("expires {expires}"));
         limits.least(
             "the membership's expiry",
             u64::try_from(expires.seconds_since(now)).ok(),
@@ -382,13 +388,13 @@ fn account(
                 Refusal::PasswordExpired,
             ));
         }
-        trace.pass("password age", format!("lasts until {ends}"));
+        trace.pass("password age", || format!("lasts until {ends}"));
     }
     if organisation.needs_verification {
         if !member.is_verified {
             return Err(no("verification", "not verified", Refusal::NotVerified));
         }
-        trace.pass("verification", "verified");
+        trace.pass("verification", || "verified".to_owned());
     }
     Ok(())
 }
@@ -399,8 +405,10 @@ fn rules(walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
     }
     for (group, failed) in &walk.groups {
         match failed {
-            Some(check) => trace.skip("group", format!("{}: {check} does not match", group.name)),
-            None => trace.pass("group", group.name.clone()),
+            Some(check) => trace.skip("group", || {
+                format!("{}: {check} does not match", group.name)
+            }),
+            None => trace.pass("group", || group.name.clone()),
         }
     }
     Ok(())
@@ -413,34 +421,38 @@ fn controls(
     trace: &mut Trace,
     limits: &mut Limits,
 ) -> Result<(), No> {
+    if walk.controls.is_empty() {
+        return Ok(());
+    }
     for name in NOT_ENFORCED {
         if let Some(text) = walk.controls.text(name) {
-            trace.skip(
-                "limit",
-                format!("{name} := {text} is kept, but not enforced yet"),
-            );
+            trace.skip("limit", || {
+                format!("{name} := {text} is kept, but not enforced yet")
+            });
         }
     }
     if let Some(expires) = walk.controls.time(control::EXPIRATION) {
         if now >= expires {
             return Err(no("Expiration", expires.to_string(), Refusal::Expired));
         }
-        trace.pass("Expiration", expires.to_string());
+        trace.pass("Expiration", || expires.to_string());
         limits.least("Expiration", u64::try_from(expires.seconds_since(now)).ok());
     }
     if let (Some(hours), Some(organisation)) = (walk.controls.login_hours(), &facts.organisation) {
         let local = now.to_chrono().with_timezone(&organisation.zone);
         let text = walk.controls.text(control::LOGIN_TIME).unwrap_or_default();
-        let input = format!(
-            "{text} at {} ({})",
-            local.format("%a %H:%M"),
-            organisation.zone
-        );
+        let input = || {
+            format!(
+                "{text} at {} ({})",
+                local.format("%a %H:%M"),
+                organisation.zone
+            )
+        };
         match hours.at(
             local.weekday().num_days_from_sunday(),
             local.num_seconds_from_midnight(),
         ) {
-            Allowed::No => return Err(no("Login-Time", input, Refusal::OutsideHours)),
+            Allowed::No => return Err(no("Login-Time", input(), Refusal::OutsideHours)),
             Allowed::ForSeconds(seconds) => {
                 trace.pass("Login-Time", input);
                 limits.least("Login-Time", Some(u64::from(seconds)));

@@ -11,6 +11,8 @@ use kernel::{OrganisationId, Time};
 use proof::keys::Keys;
 use proof::stored::{Cost, Stored};
 use proof::verify::{Needs, Outcome};
+use smallvec::SmallVec;
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// An organisation as decisions need it.
@@ -188,7 +190,7 @@ pub struct Walk<'f> {
     /// The person's own check that does not match.
     pub failed: Option<&'f Check>,
     /// Each group that was looked at, with the check that does not match.
-    pub groups: Vec<(&'f GroupFacts, Option<&'f Check>)>,
+    pub groups: SmallVec<[(&'f GroupFacts, Option<&'f Check>); 4]>,
     /// What the matching rows set.
     pub controls: Controls<'f>,
     /// What the matching rows say.
@@ -200,7 +202,7 @@ pub struct Walk<'f> {
 impl<'f> Walk<'f> {
     fn take(&mut self, rules: &'f RuleSet) {
         self.controls.apply(&rules.checks);
-        self.replies.apply(&rules.replies);
+        self.replies.apply_set(rules);
         let least = rules
             .replies
             .iter()
@@ -221,14 +223,16 @@ impl<'f> Walk<'f> {
 struct Asked<'q, 'a> {
     question: &'q Question<'a>,
     client: &'q ClientFacts,
-    realm: Option<String>,
+    /// Made when a rule first asks for it.
+    realm: OnceCell<Option<String>>,
 }
 
 impl Lookup for Asked<'_, '_> {
     fn values(&self, vendor: u32, number: u32) -> impl Iterator<Item = &[u8]> {
         let made = match (vendor, number) {
             (0, internal::REALM | internal::STRIPPED_USER_DOMAIN) => {
-                self.realm.as_deref().map(str::as_bytes)
+                let realm = self.realm.get_or_init(|| self.question.asker.realm());
+                realm.as_deref().map(str::as_bytes)
             }
             (0, internal::STRIPPED_USER_NAME) => {
                 self.question.asker.stripped_name().map(str::as_bytes)
@@ -268,7 +272,7 @@ impl Facts {
         let asked = Asked {
             question,
             client: &self.client,
-            realm: question.asker.realm(),
+            realm: OnceCell::new(),
         };
         if let CheckOutcome::Fails(check) = matches(&member.rules.checks, &asked) {
             walk.failed = Some(check);

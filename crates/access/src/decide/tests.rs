@@ -121,7 +121,16 @@ impl Case {
         };
         let walk = facts.walk(&question);
         let evidence = facts.prove(&walk, &question);
-        decide(now(), &question, &facts, &walk, evidence)
+        let mut trace = Trace::default();
+        let decision = decide(now(), &question, &facts, &walk, &evidence, &mut trace);
+        let mut silent = Trace::left_out();
+        let again = decide(now(), &question, &facts, &walk, &evidence, &mut silent);
+        assert!(silent.steps.is_empty());
+        assert_eq!(
+            matches!(again, Decision::Accept(_)),
+            matches!(decision, Decision::Accept(_))
+        );
+        (decision, trace)
     }
 }
 

@@ -12,6 +12,7 @@ use proof::mac::Mac;
 use radius_wire::dictionary::{Attribute, Carrier, DataType};
 use radius_wire::{Hide, Packet};
 use regex::bytes::{Regex, RegexBuilder};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -457,7 +458,7 @@ pub enum AuthType {
 /// The controls that owners set, collected in the order they are applied.
 #[derive(Debug, Clone, Default)]
 pub struct Controls<'r> {
-    set: Vec<&'r Check>,
+    set: SmallVec<[&'r Check; 8]>,
 }
 
 impl<'r> Controls<'r> {
@@ -479,10 +480,10 @@ impl<'r> Controls<'r> {
                 Op::Append | Op::Set => self.set.push(check),
                 Op::Prepend => self.set.insert(0, check),
                 Op::Remove => self.set.retain(
-                    |known| !(is_same(known) && matches!(&known.test, Test::Control { octets: other, .. } if other == octets)),
+                    |known: &mut &Check| !(is_same(known) && matches!(&known.test, Test::Control { octets: other, .. } if other == octets)),
                 ),
                 _ => {
-                    self.set.retain(|known| !is_same(known));
+                    self.set.retain(|known: &mut &Check| !is_same(known));
                     self.set.push(check);
                 }
             }

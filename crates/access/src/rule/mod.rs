@@ -227,6 +227,8 @@ pub struct RuleSet {
     pub replies: Arc<[ReplyRow]>,
     /// Fall-Through := Yes: the next group is looked at too.
     pub falls_through: bool,
+    /// What the replies alone come to; none where there are none.
+    prepared: Option<Arc<reply::Prepared>>,
 }
 
 impl RuleSet {
@@ -281,6 +283,7 @@ impl<'d> Compiler<'d> {
             }
         }
         let set = RuleSet {
+            prepared: reply::Prepared::new(&replies),
             checks: checks.into(),
             replies: replies.into(),
             falls_through,

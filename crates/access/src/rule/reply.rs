@@ -209,6 +209,16 @@ impl ReplyItem {
         }
     }
 
+    /// Writes it as it lies in a packet; `false` where it must be hidden or cannot be written.
+    fn append(&self, out: &mut Vec<u8>) -> bool {
+        match &self.source {
+            Source::Row(attribute) if attribute.hide() == Hide::No => {
+                attribute.append(self.tag, &self.value, out).is_ok()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether both are the same attribute with the same tag.
     fn is_same(&self, other: &ReplyItem) -> bool {
         self.tag.unwrap_or(0) == other.tag.unwrap_or(0)
@@ -238,11 +248,58 @@ impl fmt::Debug for ReplyItem {
     }
 }
 
-/// The attributes of a reply, in order. As long as the rows that made it.
+/// The attributes of a reply, in order. As long as the rows that made it. Cheap to clone while only one owner's rows made
+/// it, which is nearly always.
 #[derive(Debug, Clone, Default)]
 pub struct ReplyList {
-    items: Vec<ReplyItem>,
+    /// What one owner's rows alone come to; then there is nothing else.
+    shared: Option<Arc<Prepared>>,
+    own: Vec<ReplyItem>,
 }
+
+/// What an owner's rows alone come to, made once when they are compiled.
+pub(super) struct Prepared {
+    items: Vec<ReplyItem>,
+    /// The finished attributes, where none of them is hidden.
+    octets: Option<Vec<u8>>,
+    /// The same without Session-Timeout, where it has one: the decision puts that itself.
+    without_timeout: Option<Arc<Prepared>>,
+}
+
+impl Prepared {
+    pub(super) fn new(rows: &[ReplyRow]) -> Option<Arc<Self>> {
+        let mut list = ReplyList::default();
+        list.apply(rows);
+        let items = list.into_items();
+        (!items.is_empty()).then(|| {
+            let mut rest = items.clone();
+            rest.retain(|item| !item.is(0, SESSION_TIMEOUT));
+            let without_timeout =
+                (rest.len() < items.len()).then(|| Arc::new(Self::of(rest, None)));
+            Arc::new(Self::of(items, without_timeout))
+        })
+    }
+
+    fn of(items: Vec<ReplyItem>, without_timeout: Option<Arc<Prepared>>) -> Self {
+        let mut octets = Vec::new();
+        let is_plain = items.iter().all(|item| item.append(&mut octets));
+        Self {
+            octets: is_plain.then_some(octets),
+            items,
+            without_timeout,
+        }
+    }
+}
+
+/// What is secret of it is not shown.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.items.fmt(f)
+    }
+}
+
+/// Session-Timeout (RFC 2865 §5.27).
+const SESSION_TIMEOUT: u32 = 27;
 
 /// An attribute of the list cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -263,42 +320,72 @@ impl ReplyList {
     /// Changes the list as an owner's rows say: `=` adds where there is none of that name, `:=` replaces all of them,
     /// `+=` adds at the end, `^=` at the beginning, `-=` removes those with that value. A tag is part of the name.
     pub fn apply(&mut self, rows: &[ReplyRow]) {
+        if rows.is_empty() {
+            return;
+        }
+        let items = self.own();
         for ReplyRow { op, item } in rows {
             match op {
-                Op::Set if self.items.iter().any(|known| known.is_same(item)) => {}
-                Op::Assign => self.put_in_place(item.clone()),
-                Op::Prepend => self.items.insert(0, item.clone()),
-                Op::Remove => self
-                    .items
-                    .retain(|known| !(known.is_same(item) && known.value == item.value)),
-                _ => self.items.push(item.clone()),
+                Op::Set if items.iter().any(|known| known.is_same(item)) => {}
+                Op::Assign => put_in_place(items, item.clone()),
+                Op::Prepend => items.insert(0, item.clone()),
+                Op::Remove => {
+                    items.retain(|known| !(known.is_same(item) && known.value == item.value));
+                }
+                _ => items.push(item.clone()),
             }
         }
     }
 
+    /// The same for rows that are compiled: the first owner's cost nothing.
+    pub(crate) fn apply_set(&mut self, set: &super::RuleSet) {
+        match &set.prepared {
+            Some(prepared) if self.is_empty() => self.shared = Some(Arc::clone(prepared)),
+            _ => self.apply(&set.replies),
+        }
+    }
+
+    fn items(&self) -> &[ReplyItem] {
+        match &self.shared {
+            Some(prepared) => &prepared.items,
+            None => &self.own,
+        }
+    }
+
+    fn own(&mut self) -> &mut Vec<ReplyItem> {
+        if let Some(prepared) = self.shared.take() {
+            self.own = prepared.items.clone();
+        }
+        &mut self.own
+    }
+
+    fn into_items(mut self) -> Vec<ReplyItem> {
+        std::mem::take(self.own())
+    }
+
     /// The attributes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &ReplyItem> {
-        self.items.iter()
+        self.items().iter()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.items().len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items().is_empty()
     }
 
     /// The first of an attribute, whatever its tag; vendor 0 is none.
     pub fn find(&self, vendor: u32, number: u32) -> Option<&ReplyItem> {
-        self.items.iter().find(|item| item.is(vendor, number))
+        self.items().iter().find(|item| item.is(vendor, number))
     }
 
     /// The least number of an attribute, such as Session-Timeout.
     pub fn least(&self, vendor: u32, number: u32) -> Option<u64> {
-        self.items
+        self.items()
             .iter()
             .filter(|item| item.is(vendor, number))
             .filter_map(ReplyItem::number)
@@ -307,24 +394,34 @@ impl ReplyList {
 
     /// Adds an attribute at the end.
     pub fn put<T: Kind>(&mut self, attr: Attr<T>, value: T::Value<'_>) {
-        self.items.push(ReplyItem::constant(attr, 0, value));
+        self.own().push(ReplyItem::constant(attr, 0, value));
     }
 
     /// Adds an attribute with a tag (1 to 31; 0 is none) at the end.
     pub fn put_tagged<T: Kind>(&mut self, attr: Attr<T>, tag: u8, value: T::Value<'_>) {
-        self.items.push(ReplyItem::constant(attr, tag, value));
+        self.own().push(ReplyItem::constant(attr, tag, value));
     }
 
     /// Puts an attribute in the place of all of the same name, or at the end.
     pub fn replace<T: Kind>(&mut self, attr: Attr<T>, value: T::Value<'_>) {
-        self.put_in_place(ReplyItem::constant(attr, 0, value));
+        put_in_place(self.own(), ReplyItem::constant(attr, 0, value));
     }
 
     /// Removes an attribute, all its tags; how many there were. Vendor 0 is none.
     pub fn remove(&mut self, vendor: u32, number: u32) -> usize {
-        let before = self.items.len();
-        self.items.retain(|item| !item.is(vendor, number));
-        before - self.items.len()
+        let before = self.len();
+        if let Some(prepared) = &self.shared {
+            match &prepared.without_timeout {
+                Some(rest) if (vendor, number) == (0, SESSION_TIMEOUT) => {
+                    self.shared = Some(Arc::clone(rest));
+                    return before - self.len();
+                }
+                _ if !self.items().iter().any(|item| item.is(vendor, number)) => return 0,
+                _ => {}
+            }
+        }
+        self.own().retain(|item| !item.is(vendor, number));
+        before - self.len()
     }
 
     /// Puts everything into a reply, in order.
@@ -332,7 +429,13 @@ impl ReplyList {
     /// # Errors
     /// [`RenderFault`] names the attribute that cannot be written; rows were tried when they were compiled.
     pub fn render(&self, reply: &mut Reply) -> Result<(), RenderFault> {
-        for item in &self.items {
+        if let Some(prepared) = &self.shared
+            && let Some(octets) = &prepared.octets
+        {
+            reply.put_attributes(octets);
+            return Ok(());
+        }
+        for item in self.items() {
             match &item.source {
                 Source::Constant {
                     vendor,
@@ -384,15 +487,15 @@ impl ReplyList {
         }
         Ok(())
     }
+}
 
-    /// Where the first of the same name stood, else at the end; the others of that name go.
-    fn put_in_place(&mut self, item: ReplyItem) {
-        let place = self.items.iter().position(|known| known.is_same(&item));
-        self.items.retain(|known| !known.is_same(&item));
-        match place {
-            Some(at) => self.items.insert(at.min(self.items.len()), item),
-            None => self.items.push(item),
-        }
+/// Where the first of the same name stood, else at the end; the others of that name go.
+fn put_in_place(items: &mut Vec<ReplyItem>, item: ReplyItem) {
+    let place = items.iter().position(|known| known.is_same(&item));
+    items.retain(|known| !known.is_same(&item));
+    match place {
+        Some(at) => items.insert(at.min(items.len()), item),
+        None => items.push(item),
     }
 }
 
