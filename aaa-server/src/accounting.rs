@@ -4,13 +4,13 @@
 //! batch it is in. A journal that is full or fails is silence: the NAS keeps the report and tries again.
 
 use crate::answer;
-use crate::door::{Acknowledgement, Shared, Ticket};
+use crate::door::{Acknowledgement, Desk, Shared, Ticket};
 use crate::socket::Peer;
 use access::nas_match::NasEntry;
 use access::word::Dropped;
 use journal::AppendError;
 use kernel::Time;
-use radius_wire::{Code, Reply, Request};
+use radius_wire::{Code, Request};
 use std::sync::Arc;
 use usage::entry::{ACCOUNTING_REPORT, Entry};
 use usage::report::Report;
@@ -19,6 +19,7 @@ use usage::report::Report;
 pub fn receive(
     shared: &Shared,
     ticket: Ticket,
+    desk: &mut Desk,
     request: &Request<'_>,
     nas: &Arc<NasEntry>,
     now: Time,
@@ -47,12 +48,12 @@ pub fn receive(
         tracing::info!(nas = %nas.nas.name, "accounting report dropped: {unreadable}");
         return shared.give_up(&ticket, now, Dropped::UnreadableReport, &packet, nas, peer);
     }
-    let reply = Reply::new(Code::ACCOUNTING_RESPONSE);
-    let Ok(octets) = answer::seal(&*shared.kernel.rng, request, nas, &reply) else {
+    desk.reply.reset(Code::ACCOUNTING_RESPONSE);
+    if answer::seal(desk, request, nas).is_err() {
         // Only Proxy-States that fill a whole packet can do this.
         return shared.give_up(&ticket, now, Dropped::ReplyTooLong, &packet, nas, peer);
-    };
-    let done = Acknowledgement::new(ticket, octets);
+    }
+    let done = Acknowledgement::new(ticket, &desk.octets);
     if let Err(refused) = journal.try_append(ACCOUNTING_REPORT, entry.encode(), done) {
         let word = match refused.reason {
             AppendError::Full => Dropped::JournalFull,

@@ -3,6 +3,7 @@
 //! A reject carries Reply-Message and what MS-CHAP and EAP demand, nothing else: whatever a group's rows say is for
 //! those who get in. The words for guests tell nobody whether a name exists.
 
+use crate::lane::Desk;
 use access::decide::{Decision, Grant, Refused};
 use access::nas_match::NasEntry;
 use access::question::{Offer, Question};
@@ -12,6 +13,7 @@ use proof::keys::Keys;
 use proof::mschap::{self, Failure};
 use radius_wire::attrs::{self, microsoft};
 use radius_wire::{Code, Reply, Request, SealFault, SealOptions};
+use smallvec::SmallVec;
 
 /// EAP-Message and its Failure (RFC 3748 §4.2).
 const EAP_MESSAGE: u8 = 79;
@@ -28,17 +30,23 @@ const ORIGINAL_PACKET_CODE: u8 = 4;
 /// Error-Cause "Response Too Big" (RFC 7930 §6).
 const RESPONSE_TOO_BIG: u32 = 601;
 
-/// The reply to a decision.
-pub fn build(rng: &dyn Rng, question: &Question<'_>, nas: &NasEntry, decision: &Decision) -> Reply {
+/// Makes the reply to a decision, in the place of what `reply` held.
+pub fn build(
+    rng: &dyn Rng,
+    question: &Question<'_>,
+    nas: &NasEntry,
+    decision: &Decision,
+    reply: &mut Reply,
+) {
     match decision {
-        Decision::Accept(grant) => accept(question, nas, grant),
-        Decision::Refuse(refused) => refuse(rng, question, refused),
+        Decision::Accept(grant) => accept(question, nas, grant, reply),
+        Decision::Refuse(refused) => refuse(rng, question, refused, reply),
     }
 }
 
-fn accept(question: &Question<'_>, nas: &NasEntry, grant: &Grant) -> Reply {
-    let mut reply = Reply::new(Code::ACCESS_ACCEPT);
-    if let Err(fault) = grant.replies.render(&mut reply) {
+fn accept(question: &Question<'_>, nas: &NasEntry, grant: &Grant, reply: &mut Reply) {
+    reply.reset(Code::ACCESS_ACCEPT);
+    if let Err(fault) = grant.replies.render(reply) {
         // Rows are checked when they are saved: only a dictionary that changed since can bring this.
         tracing::warn!(nas = %nas.nas.name, "a reply row was left out: {fault}");
     }
@@ -47,9 +55,9 @@ fn accept(question: &Question<'_>, nas: &NasEntry, grant: &Grant) -> Reply {
     }
     match (&grant.keys, &question.offer) {
         (Keys::MsChapV2(keys), Offer::MsChapV2 { ident, .. }) => {
-            let mut success = vec![*ident];
+            let mut success = SmallVec::<[u8; 64]>::from_slice(&[*ident]);
             success.extend_from_slice(keys.authenticator_response().as_bytes());
-            reply.put(microsoft::MS_CHAP2_SUCCESS, &success);
+            reply.put(microsoft::MS_CHAP2_SUCCESS, &success[..]);
             reply.put(microsoft::MS_MPPE_ENCRYPTION_POLICY, ENCRYPTION_ALLOWED);
             reply.put(microsoft::MS_MPPE_ENCRYPTION_TYPES, TYPES_40_AND_128);
             reply.put(microsoft::MS_MPPE_SEND_KEY, &keys.send_key()[..]);
@@ -62,11 +70,10 @@ fn accept(question: &Question<'_>, nas: &NasEntry, grant: &Grant) -> Reply {
         }
         _ => {}
     }
-    reply
 }
 
-fn refuse(rng: &dyn Rng, question: &Question<'_>, refused: &Refused) -> Reply {
-    let mut reply = Reply::new(Code::ACCESS_REJECT);
+fn refuse(rng: &dyn Rng, question: &Question<'_>, refused: &Refused, reply: &mut Reply) {
+    reply.reset(Code::ACCESS_REJECT);
     match &question.offer {
         // Reply-Message beside EAP confuses NASes (RFC 3579 §2.6.5): Failure is the whole answer.
         Offer::Eap => {
@@ -76,7 +83,7 @@ fn refuse(rng: &dyn Rng, question: &Question<'_>, refused: &Refused) -> Reply {
                 .and_then(|eap| eap.get(1).copied())
                 .unwrap_or(0);
             reply.put_raw(EAP_MESSAGE, &[EAP_FAILURE, identifier, 0, 4]);
-            return reply;
+            return;
         }
         Offer::MsChapV2 { ident, .. } => {
             let mut challenge = [0u8; 16];
@@ -87,18 +94,17 @@ fn refuse(rng: &dyn Rng, question: &Question<'_>, refused: &Refused) -> Reply {
                 &challenge,
                 guest_text(refused.word),
             );
-            put_error(&mut reply, *ident, &text);
+            put_error(reply, *ident, &text);
         }
         Offer::MsChap { ident, .. } => {
             let mut challenge = [0u8; 8];
             rng.fill(&mut challenge);
             let text = mschap::error_text_v1(failure(refused.word), false, &challenge);
-            put_error(&mut reply, *ident, &text);
+            put_error(reply, *ident, &text);
         }
         _ => {}
     }
     reply.put_text(attrs::REPLY_MESSAGE, guest_text(refused.word));
-    reply
 }
 
 fn put_error(reply: &mut Reply, ident: u8, text: &str) {
@@ -148,38 +154,32 @@ fn guest_text(word: Refusal) -> &'static str {
     }
 }
 
-/// Seals a reply as its NAS wants it.
+/// Seals the desk's reply as its NAS wants it.
 ///
 /// # Errors
 /// [`SealFault`] when it does not fit.
-pub fn seal(
-    rng: &dyn Rng,
-    request: &Request<'_>,
-    nas: &NasEntry,
-    reply: &Reply,
-) -> Result<Vec<u8>, SealFault> {
-    let mut salt = [0u8; 2];
-    rng.fill(&mut salt);
-    reply.seal(
-        request,
-        SealOptions {
-            message_authenticator: nas.nas.signs_replies,
-            salt_seed: u16::from_be_bytes(salt),
-        },
-    )
+pub fn seal(desk: &mut Desk, request: &Request<'_>, nas: &NasEntry) -> Result<(), SealFault> {
+    let options = SealOptions {
+        message_authenticator: nas.nas.signs_replies,
+        salt_seed: desk.next_salt(),
+    };
+    desk.reply.seal_into(request, options, &mut desk.octets)
 }
 
-/// Protocol-Error for a reply that does not fit, where the client said that it understands (RFC 7930 §4).
-pub fn too_big(rng: &dyn Rng, request: &Request<'_>, nas: &NasEntry) -> Option<Vec<u8>> {
-    request
+/// Makes a Protocol-Error for a reply that does not fit, where the client said that it understands (RFC 7930 §4).
+pub fn too_big(desk: &mut Desk, request: &Request<'_>, nas: &NasEntry) -> bool {
+    let understands = request
         .packet()
         .all(EXTENDED_ATTRIBUTE_1)
-        .find(|value| value.first() == Some(&RESPONSE_LENGTH))?;
-    let mut reply = Reply::new(Code::PROTOCOL_ERROR);
+        .any(|value| value.first() == Some(&RESPONSE_LENGTH));
+    if !understands {
+        return false;
+    }
+    let reply = desk.reply.reset(Code::PROTOCOL_ERROR);
     reply.put(attrs::ERROR_CAUSE, RESPONSE_TOO_BIG);
     let [a, b, c, d] = u32::from(request.code().0).to_be_bytes();
     reply.put_raw(EXTENDED_ATTRIBUTE_1, &[ORIGINAL_PACKET_CODE, a, b, c, d]);
-    seal(rng, request, nas, &reply).ok()
+    seal(desk, request, nas).is_ok()
 }
 
 #[cfg(test)]

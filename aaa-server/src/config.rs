@@ -18,6 +18,11 @@ kernel::config! {
         threads: usize = 0,
         /// Threads that compute slow password hashes; 0 is one per core.
         proof_threads: usize = 0,
+        /// How long a slow password hash that fitted is not computed again, in seconds; 0 computes it for every login.
+        /// What is remembered is a digest under a key of this process.
+        proof_memory_seconds: u32 = 300,
+        /// Hashes that were imported (PBKDF2, bcrypt, SSHA, …) are replaced by argon2id when their password is next proved.
+        rehash_imported: bool = true,
         /// Packets with more attributes than this are dropped.
         max_attributes: usize = 200,
         /// Requests that passed more proxies than this are dropped.

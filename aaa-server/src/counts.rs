@@ -1,4 +1,5 @@
-//! Counters by word: every answer, refusal and drop. Plain atomics, read by the health page and the log.
+//! Counters by word: every answer, refusal and drop. Plain atomics, read by the health page and the log. Each lane has
+//! its own, so that receive threads do not pass one cache line to and fro; whoever reads adds them up.
 
 use access::word::{Dropped, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,30 +78,69 @@ impl Counts {
     }
 
     /// How often a drop happened.
-    pub fn drops_of(&self, word: Dropped) -> u64 {
+    #[cfg(test)]
+    fn drops_of(&self, word: Dropped) -> u64 {
         Dropped::all()
             .iter()
             .position(|known| *known == word)
             .map_or(0, |index| self.dropped[index].load(Ordering::Relaxed))
     }
 
+    /// Datagrams that came.
+    pub fn total_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Adds what others have counted.
+    pub fn sum<'c>(all: impl IntoIterator<Item = &'c Counts>) -> Counts {
+        let sum = Counts::default();
+        let add = |to: &AtomicU64, from: &AtomicU64| {
+            to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        for counts in all {
+            add(&sum.received, &counts.received);
+            for (to, from) in [
+                (&sum.answered, &counts.answered),
+                (&sum.refused, &counts.refused),
+                (&sum.dropped, &counts.dropped),
+            ] {
+                to.iter().zip(from).for_each(|(to, from)| add(to, from));
+            }
+        }
+        sum
+    }
+
+    /// Answers by kind, with the word for it.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.answered.iter().map(|c| c.load(Ordering::Relaxed));
+        Answered::ALL.iter().map(|(_, word)| *word).zip(counts)
+    }
+
+    /// Refusals by word.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.refused.iter().map(|c| c.load(Ordering::Relaxed));
+        Refusal::all().iter().map(|word| word.word()).zip(counts)
+    }
+
+    /// Drops by word.
+    pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.dropped.iter().map(|c| c.load(Ordering::Relaxed));
+        Dropped::all().iter().map(|word| word.word()).zip(counts)
+    }
+
     /// Everything that is not zero, by word.
     pub fn to_json(&self) -> serde_json::Value {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let named = |counters: &[AtomicU64], name: &dyn Fn(usize) -> &'static str| {
-            counters
-                .iter()
-                .enumerate()
-                .map(|(index, counter)| (name(index).to_owned(), load(counter)))
+        let named = |counts: &mut dyn Iterator<Item = (&'static str, u64)>| {
+            counts
                 .filter(|(_, count)| *count > 0)
-                .map(|(name, count)| (name, count.into()))
+                .map(|(name, count)| (name.to_owned(), count.into()))
                 .collect::<serde_json::Map<_, _>>()
         };
         serde_json::json!({
-            "received": load(&self.received),
-            "answered": named(&self.answered, &|index| Answered::ALL[index].1),
-            "refused": named(&self.refused, &|index| Refusal::all()[index].word()),
-            "dropped": named(&self.dropped, &|index| Dropped::all()[index].word()),
+            "received": self.total_received(),
+            "answered": named(&mut self.answers()),
+            "refused": named(&mut self.refusals()),
+            "dropped": named(&mut self.drops()),
         })
     }
 }

@@ -11,21 +11,26 @@ use crate::config::{Purpose, RadiusConfig};
 use crate::counts::{Answered, Counts};
 use crate::delay::Delay;
 use crate::identify::{self, Identified};
+pub use crate::lane::{Batch, Desk, Job, Lane, Ticket};
 use crate::pool::Pool;
 use crate::record::Recorder;
-use crate::responder::{Key, Responder, Slot, Verdict};
+use crate::responder::{Key, Slot, Verdict};
 use crate::secret_memory::SecretMemory;
-use crate::socket::{DoorSocket, Peer};
-use access::facts::Evidence;
+use crate::socket::{Envelopes, Outbox, Peer};
+use crate::upgrade::Upgrades;
+use access::decide::{Decision, Trace, decide};
+use access::facts::{Evidence, Facts};
 use access::nas_match::NasEntry;
-use access::question::Question;
+use access::proof_memory::ProofMemory;
+use access::question::{Offer, Question};
 use access::register::Register;
 use access::word::Dropped;
 use journal::Journal;
 use kernel::{Kernel, Time};
+use proof::keys::Keys;
 use radius_wire::{Code, Malformed, Packet, Request};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What every lane shares. No lock in here is held while a packet is worked on.
@@ -40,8 +45,16 @@ pub struct Shared {
     pub secrets: SecretMemory,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
-    /// Counters.
+    /// Slow proofs that were right a while ago.
+    pub proofs: ProofMemory,
+    /// Somebody was seen whose hash is slow.
+    pub hashes_are_slow: AtomicBool,
+    /// Imported hashes that are to become ours.
+    pub upgrades: Upgrades,
+    /// Counters of what no lane counts.
     pub counts: Counts,
+    /// Every lane, once they are bound.
+    pub lanes: OnceLock<Vec<Arc<Lane>>>,
     /// Attempts, locks and observations on their way to the database.
     pub recorder: Recorder,
     /// Refusals that wait for their moment.
@@ -54,59 +67,35 @@ pub struct Shared {
     pub started: Instant,
 }
 
-/// One receive thread's socket and duplicate table.
-pub struct Lane {
-    /// The socket.
-    pub socket: DoorSocket,
-    /// What its port is for.
-    pub purpose: Purpose,
-    responder: Mutex<Responder>,
-}
-
-/// The right and duty to answer one request.
-#[derive(Clone)]
-pub struct Ticket {
-    lane: Arc<Lane>,
-    slot: Slot,
-    received: Instant,
-}
-
 /// A refusal that waits for its moment.
 pub struct Delayed {
     ticket: Ticket,
-    octets: Vec<u8>,
-}
-
-/// A request whose proof is slow.
-pub struct Job {
-    ticket: Ticket,
-    datagram: Box<[u8]>,
-    nas: Arc<NasEntry>,
-    with_next_secret: bool,
-    at: Time,
+    octets: Box<[u8]>,
 }
 
 /// An accounting answer that waits for its report to be durable.
 pub struct Acknowledgement {
     ticket: Ticket,
-    octets: Vec<u8>,
+    octets: Box<[u8]>,
 }
 
-impl Lane {
-    /// A lane over a bound socket.
-    pub fn new(socket: DoorSocket, purpose: Purpose) -> Arc<Self> {
-        Arc::new(Self {
-            socket,
-            purpose,
-            responder: Mutex::new(Responder::new()),
-        })
-    }
+/// A refusal that waits this long leaves at the same moment whether or not a hash was computed: several times what one
+/// takes.
+const HIDING_DELAY_MS: u16 = 250;
+/// Names that nobody has are given a hash's time only while no more than this waits: a flood of them must not keep people
+/// out.
+const MAX_PRETENDED: usize = crate::pool::MAX_QUEUE / 4;
 
-    fn responder(&self) -> std::sync::MutexGuard<'_, Responder> {
-        self.responder
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// What an Access-Request came to.
+enum Done {
+    /// The answer lies on the desk.
+    Answered,
+    /// The answer lies on the desk, and leaves then.
+    Refused(Instant),
+    /// There is none.
+    Dropped(Dropped),
+    /// The proof takes longer than a receive thread may.
+    Slow,
 }
 
 impl Shared {
@@ -117,15 +106,66 @@ impl Shared {
             && !self.evicted.load(Ordering::Acquire)
     }
 
-    fn micros(&self) -> i64 {
+    /// What all lanes counted, and what was counted beside them.
+    pub fn all_counts(&self) -> Counts {
+        let lanes = self.lanes.get().into_iter().flatten();
+        Counts::sum(lanes.map(|lane| &lane.counts).chain([&self.counts]))
+    }
+
+    /// The present as the duplicate tables count it.
+    pub fn micros(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
+    /// A receive thread's hands, still empty.
+    pub fn empty_batch(&self) -> Batch {
+        Batch {
+            received: Instant::now(),
+            now: self.kernel.now(),
+            micros: self.micros(),
+            outbox: Outbox::default(),
+            envelopes: Envelopes::default(),
+            shed: Vec::new(),
+        }
+    }
+
+    /// A place to make answers at.
+    pub fn new_desk(&self) -> Desk {
+        let mut salt = [0u8; 2];
+        self.kernel.rng.fill(&mut salt);
+        Desk::new(u16::from_be_bytes(salt))
+    }
+
+    /// Begins a batch: one look at the clocks for all of it.
+    pub fn begin(&self, batch: &mut Batch) {
+        batch.received = Instant::now();
+        batch.now = self.kernel.now();
+        batch.micros = self.micros();
+    }
+
+    /// Ends a batch: its answers leave together.
+    pub fn finish(&self, lane: &Lane, batch: &mut Batch) {
+        batch
+            .outbox
+            .send(&lane.socket, &mut batch.envelopes, |peer, e| {
+                self.not_sent(peer, &e);
+            });
+        for job in batch.shed.drain(..) {
+            self.shed(job);
+        }
+    }
+
     /// One datagram that came in on `lane`.
-    pub fn receive(&self, lane: &Arc<Lane>, datagram: &[u8], peer: Peer) {
-        self.counts.received();
-        let received = Instant::now();
-        let now = self.kernel.now();
+    pub fn receive(
+        &self,
+        lane: &Arc<Lane>,
+        desk: &mut Desk,
+        batch: &mut Batch,
+        datagram: &[u8],
+        peer: Peer,
+    ) {
+        lane.counts.received();
+        let now = batch.now;
         let packet = match Packet::parse_with(datagram, self.config.max_attributes) {
             Ok(packet) => packet,
             Err(malformed) => return self.drop_malformed(&malformed, peer),
@@ -156,56 +196,102 @@ impl Shared {
                 return;
             }
         };
-        if self.recorder.seen(now, &nas, &request, with_next_secret) {
-            self.secrets.learn(now, &nas, source, with_next_secret);
+        let question = (packet.code() == Code::ACCESS_REQUEST).then(|| Question::from(&request));
+        if self
+            .recorder
+            .seen(now, nas, &request, question.as_ref(), with_next_secret)
+        {
+            self.secrets.learn(now, nas, source, with_next_secret);
         }
         if let Some(word) = self.misdirected(lane.purpose, packet.code()) {
             return self
                 .recorder
-                .dropped(self, now, word, &packet, Some(&nas), peer);
+                .dropped(self, now, word, &packet, Some(nas), peer);
         }
         let key = Key {
             source: peer.address,
-            port: lane.socket.local_address().port(),
             identifier: packet.identifier(),
         };
         let verdict = lane.responder().receive(
-            self.micros(),
+            batch.micros,
             key,
             peer,
             packet.authenticator(),
             packet.length(),
+            |octets| batch.outbox.put(octets, peer),
         );
-        let ticket = match verdict {
-            Verdict::Work(slot) => Ticket {
-                lane: lane.clone(),
-                slot,
-                received,
-            },
-            Verdict::Again(octets) => {
-                self.counts.answered(Answered::Again);
-                return self.transmit(lane, &octets, peer);
-            }
+        let slot = match verdict {
+            Verdict::Work(slot) => slot,
+            Verdict::Again => return lane.counts.answered(Answered::Again),
             Verdict::InWork => return self.counts.dropped(Dropped::Duplicate),
         };
-        match packet.code() {
-            Code::STATUS_SERVER => self.answer_status(ticket, &request, &nas, now),
-            Code::ACCOUNTING_REQUEST => {
-                crate::accounting::receive(self, ticket, &request, &nas, now, peer);
+        let ticket = || Ticket {
+            lane: lane.clone(),
+            slot,
+            received: batch.received,
+        };
+        match (packet.code(), &question) {
+            (Code::STATUS_SERVER, _) => match self.answer_status(lane.purpose, desk, &request, nas)
+            {
+                Ok(()) => {
+                    lane.counts.answered(Answered::Status);
+                    self.answer(lane, batch, &slot, &desk.octets);
+                }
+                Err(word) => self.give_up(&ticket(), now, word, &packet, nas, peer),
+            },
+            (Code::ACCOUNTING_REQUEST, _) => {
+                crate::accounting::receive(self, ticket(), desk, &request, nas, now, peer);
             }
-            _ if !self.register.is_ready() => {
-                self.give_up(&ticket, now, Dropped::NotReady, &packet, &nas, peer);
+            (_, Some(question)) if self.register.is_ready() => {
+                match self.authenticate(
+                    desk,
+                    batch.received,
+                    &request,
+                    question,
+                    nas,
+                    now,
+                    peer,
+                    true,
+                ) {
+                    Done::Answered => {
+                        lane.counts.answered(Answered::Accept);
+                        self.answer(lane, batch, &slot, &desk.octets);
+                    }
+                    Done::Refused(due) => self.hold(&ticket(), due, desk),
+                    Done::Dropped(word) => self.give_up(&ticket(), now, word, &packet, nas, peer),
+                    Done::Slow => {
+                        let job = Job::new(ticket(), &packet, nas, with_next_secret, now);
+                        match self.pool.get() {
+                            Some(pool) => batch.shed.extend(pool.push(
+                                batch.received,
+                                slot.is_repeated(),
+                                job,
+                            )),
+                            None => batch.shed.push(job),
+                        }
+                    }
+                }
             }
-            _ => {
-                let job = |ticket: Ticket| Job {
-                    ticket,
-                    datagram: packet.octets().into(),
-                    nas: nas.clone(),
-                    with_next_secret,
-                    at: now,
-                };
-                self.authenticate(ticket, &request, &nas, now, Some(&job));
-            }
+            _ => self.give_up(&ticket(), now, Dropped::NotReady, &packet, nas, peer),
+        }
+    }
+
+    /// Keeps an answer for duplicates, and lets it leave with the batch.
+    fn answer(&self, lane: &Lane, batch: &mut Batch, slot: &Slot, octets: &[u8]) {
+        if lane.responder().answer(batch.micros, slot, octets) {
+            batch.outbox.put(octets, slot.peer());
+        }
+    }
+
+    /// Lets a refusal wait for its moment.
+    fn hold(&self, ticket: &Ticket, due: Instant, desk: &Desk) {
+        self.counts.answered(Answered::Reject);
+        let delayed = Delayed {
+            ticket: ticket.clone(),
+            octets: desk.octets.as_slice().into(),
+        };
+        if let Some(delayed) = self.delay.hold(due, delayed) {
+            self.release(delayed);
         }
     }
 
@@ -221,98 +307,117 @@ impl Shared {
         }
     }
 
-    /// Decides an Access-Request. `defer` makes the job for the proof pool; without it a slow proof is done here.
+    /// Decides an Access-Request and makes its answer. A slow proof is made here unless `may_defer`.
+    #[allow(clippy::too_many_arguments)]
     fn authenticate(
         &self,
-        ticket: Ticket,
+        desk: &mut Desk,
+        received: Instant,
         request: &Request<'_>,
+        question: &Question<'_>,
         nas: &Arc<NasEntry>,
         now: Time,
-        defer: Option<&dyn Fn(Ticket) -> Job>,
-    ) {
-        let peer = ticket.slot.peer();
-        let question = Question::from(request);
+        peer: Peer,
+        may_defer: bool,
+    ) -> Done {
         if question.noise && !request.signed() && !self.secrets.fitted_lately(now, nas.nas.id) {
             // Unhidden with another secret a password is noise: no answer of ours would be believed either.
             self.recorder.noise(now, nas);
-            return self.give_up(
-                &ticket,
-                now,
-                Dropped::SharedSecretMismatch,
-                &request.packet(),
-                nas,
-                peer,
-            );
+            return Done::Dropped(Dropped::SharedSecretMismatch);
         }
-        let facts = self.register.facts(now, nas, peer.address.ip(), &question);
-        let walk = facts.walk(&question);
-        if let Some(defer) = defer
-            && facts.needs_slow_proof(&walk, &question)
-        {
-            let Some(pool) = self.pool.get() else {
-                return self.give_up(
-                    &ticket,
-                    now,
-                    Dropped::NotReady,
-                    &request.packet(),
-                    nas,
-                    peer,
-                );
-            };
-            if let Some(shed) = pool.push(ticket.received, defer(ticket)) {
-                self.shed(shed);
+        let facts = self.register.facts(now, nas, peer.address.ip(), question);
+        let walk = facts.walk(question);
+        let evidence = if facts.needs_slow_proof(&walk, question) {
+            self.hashes_are_slow.store(true, Ordering::Relaxed);
+            if self.proofs.remembers(received, &facts, question) {
+                Evidence::Right(Keys::None)
+            } else if may_defer {
+                return Done::Slow;
+            } else {
+                let evidence = facts.prove(&walk, question);
+                if matches!(evidence, Evidence::Right(_)) {
+                    self.proofs.remember(received, &facts, question);
+                }
+                evidence
             }
-            return;
+        } else {
+            if let Some(password) = self.pretence(&facts, question, nas) {
+                if may_defer
+                    && self
+                        .pool
+                        .get()
+                        .is_some_and(|pool| pool.waiting() < MAX_PRETENDED)
+                {
+                    return Done::Slow;
+                }
+                if !may_defer {
+                    proof::verify_nothing(password);
+                }
+            }
+            facts.prove(&walk, question)
+        };
+        match evidence {
+            Evidence::Unreadable => return Done::Dropped(Dropped::CredentialUnreadable),
+            Evidence::Right(_) if self.config.rehash_imported => {
+                self.upgrades.offer(&facts, question);
+            }
+            _ => {}
         }
-        let evidence = facts.prove(&walk, &question);
-        if matches!(evidence, Evidence::Unreadable) {
-            let word = Dropped::CredentialUnreadable;
-            return self.give_up(&ticket, now, word, &request.packet(), nas, peer);
+        let is_traced = self.recorder.keeps_accepts(now);
+        let mut trace = match is_traced {
+            true => Trace::default(),
+            false => Trace::left_out(),
+        };
+        let decision = decide(now, question, &facts, &walk, &evidence, &mut trace);
+        if let (Decision::Refuse(_), false) = (&decision, is_traced) {
+            trace = Trace::default();
+            decide(now, question, &facts, &walk, &evidence, &mut trace);
         }
-        let (decision, trace) = access::decide::decide(now, &question, &facts, &walk, evidence);
         let locks = self
             .register
-            .note_outcome(now, nas, &question, &facts, &decision);
-        let answer = answer::build(&*self.kernel.rng, &question, nas, &decision);
-        match answer::seal(&*self.kernel.rng, request, nas, &answer) {
-            Ok(octets) => {
-                self.recorder.decided(
-                    self, now, &question, &facts, nas, peer, &decision, trace, locks,
-                );
-                match &decision {
-                    access::decide::Decision::Refuse(refused) => {
-                        self.counts.refused(refused.word);
-                        self.counts.answered(Answered::Reject);
-                        let wait = Duration::from_millis(u64::from(nas.nas.reject_delay_ms));
-                        let due = ticket.received + wait;
-                        if let Some(delayed) = self.delay.hold(due, Delayed { ticket, octets }) {
-                            self.release(delayed);
-                        }
-                    }
-                    access::decide::Decision::Accept(_) => {
-                        self.counts.answered(Answered::Accept);
-                        self.complete(&ticket, octets);
-                    }
-                }
+            .note_outcome(now, nas, question, &facts, &decision);
+        answer::build(&*self.kernel.rng, question, nas, &decision, &mut desk.reply);
+        if let Err(fault) = answer::seal(desk, request, nas) {
+            // RFC 7930 §4: a client that states a Response-Length learns that the answer did not fit.
+            if answer::too_big(desk, request, nas) {
+                self.counts.answered(Answered::ProtocolError);
+                return Done::Answered;
             }
-            Err(fault) => match answer::too_big(&*self.kernel.rng, request, nas) {
-                // RFC 7930 §4: a client that states a Response-Length learns that the answer did not fit.
-                Some(octets) => {
-                    self.counts.answered(Answered::ProtocolError);
-                    self.complete(&ticket, octets);
-                }
-                None => {
-                    tracing::warn!(nas = %nas.nas.name, user = ?question.name(), "reply not sent: {fault}");
-                    self.give_up(
-                        &ticket,
-                        now,
-                        Dropped::ReplyTooLong,
-                        &request.packet(),
-                        nas,
-                        peer,
-                    );
-                }
-            },
+            tracing::warn!(nas = %nas.nas.name, user = ?question.name(), "reply not sent: {fault}");
+            return Done::Dropped(Dropped::ReplyTooLong);
+        }
+        self.recorder.decided(
+            self, now, question, &facts, nas, peer, &decision, trace, locks,
+        );
+        match &decision {
+            Decision::Refuse(refused) => {
+                self.counts.refused(refused.word);
+                let wait = Duration::from_millis(u64::from(nas.nas.reject_delay_ms));
+                Done::Refused(received + wait)
+            }
+            Decision::Accept(_) => Done::Answered,
+        }
+    }
+
+    /// The password of somebody nobody knows, where the time that a refusal takes would tell that nobody does: people
+    /// here have slow hashes, and the NAS's refusals do not wait longer than those take. Devices that ask for themselves
+    /// are no secret.
+    fn pretence<'q>(
+        &self,
+        facts: &Facts,
+        question: &'q Question<'_>,
+        nas: &NasEntry,
+    ) -> Option<&'q [u8]> {
+        match &question.offer {
+            Offer::Pap(password)
+                if facts.member().is_none()
+                    && question.asker.mac_login.is_none()
+                    && nas.nas.reject_delay_ms < HIDING_DELAY_MS
+                    && self.hashes_are_slow.load(Ordering::Relaxed) =>
+            {
+                Some(password)
+            }
+            _ => None,
         }
     }
 
@@ -334,10 +439,34 @@ impl Shared {
             .and_then(|packet| {
                 Request::verify(packet, secret, &identify::rules(&nas.nas, &self.config)).ok()
             });
-        match verified {
-            Some(request) => self.authenticate(ticket, &request, &nas, at, None),
+        let Some(request) = verified else {
             // It was verified before it came here.
-            None => self.counts.dropped(Dropped::Internal),
+            return self.counts.dropped(Dropped::Internal);
+        };
+        let peer = ticket.slot.peer();
+        let question = Question::from(&request);
+        let mut desk = self.new_desk();
+        let done = self.authenticate(
+            &mut desk,
+            ticket.received,
+            &request,
+            &question,
+            &nas,
+            at,
+            peer,
+            false,
+        );
+        match done {
+            Done::Answered => {
+                ticket.lane.counts.answered(Answered::Accept);
+                self.complete(&ticket, &desk.octets);
+            }
+            Done::Refused(due) => self.hold(&ticket, due, &desk),
+            Done::Dropped(word) => {
+                self.give_up(&ticket, at, word, &request.packet(), &nas, peer);
+            }
+            // It may not be put off again.
+            Done::Slow => self.counts.dropped(Dropped::Internal),
         }
     }
 
@@ -351,56 +480,75 @@ impl Shared {
 
     /// Answers Status-Server (RFC 5997 §3), if what the port is for would be answered too: a NAS must turn to another
     /// server while this one only looks alive.
-    fn answer_status(&self, ticket: Ticket, request: &Request<'_>, nas: &NasEntry, now: Time) {
-        let fault = match (ticket.lane.purpose, self.journal.get()) {
-            _ if !self.register.is_ready() => Some(Dropped::NotReady),
-            (Purpose::Authentication, _) => None,
-            (Purpose::Accounting, None) => Some(Dropped::NotReady),
-            (Purpose::Accounting, Some(journal)) => {
-                let stats = journal.stats();
-                if stats.failing {
-                    Some(Dropped::JournalFailed)
-                } else {
-                    (stats.bytes_on_disk >= stats.max_bytes).then_some(Dropped::JournalFull)
-                }
-            }
-        };
-        if let Some(word) = fault {
-            let peer = ticket.slot.peer();
-            return self.give_up(&ticket, now, word, &request.packet(), nas, peer);
+    fn answer_status(
+        &self,
+        purpose: Purpose,
+        desk: &mut Desk,
+        request: &Request<'_>,
+        nas: &NasEntry,
+    ) -> Result<(), Dropped> {
+        if !self.register.is_ready() {
+            return Err(Dropped::NotReady);
         }
-        let code = match ticket.lane.purpose {
+        if purpose == Purpose::Accounting {
+            let stats = self.journal.get().ok_or(Dropped::NotReady)?.stats();
+            if stats.failing {
+                return Err(Dropped::JournalFailed);
+            }
+            if stats.bytes_on_disk >= stats.max_bytes {
+                return Err(Dropped::JournalFull);
+            }
+        }
+        desk.reply.reset(match purpose {
             Purpose::Authentication => Code::ACCESS_ACCEPT,
             Purpose::Accounting => Code::ACCOUNTING_RESPONSE,
-        };
-        let reply = radius_wire::Reply::new(code);
-        if let Ok(octets) = answer::seal(&*self.kernel.rng, request, nas, &reply) {
-            self.counts.answered(Answered::Status);
-            self.complete(&ticket, octets);
-        }
+        });
+        answer::seal(desk, request, nas).map_err(|_| Dropped::ReplyTooLong)
     }
 
     /// Sends an answer and keeps it for duplicates.
-    pub fn complete(&self, ticket: &Ticket, octets: Vec<u8>) {
-        let octets: Arc<[u8]> = octets.into();
+    pub fn complete(&self, ticket: &Ticket, octets: &[u8]) {
         let is_wanted = ticket
             .lane
             .responder()
-            .answer(self.micros(), &ticket.slot, &octets);
-        if is_wanted {
-            self.transmit(&ticket.lane, &octets, ticket.slot.peer());
+            .answer(self.micros(), &ticket.slot, octets);
+        let peer = ticket.slot.peer();
+        if is_wanted && let Err(e) = ticket.lane.socket.send(octets, peer) {
+            self.not_sent(peer, &e);
         }
     }
 
     /// Sends a refusal whose moment has come.
     pub fn release(&self, delayed: Delayed) {
-        self.complete(&delayed.ticket, delayed.octets);
+        self.complete(&delayed.ticket, &delayed.octets);
     }
 
-    /// Sends the answer of a report that is durable.
-    pub fn acknowledge(&self, acknowledgement: Acknowledgement) {
-        self.counts.answered(Answered::Accounting);
-        self.complete(&acknowledgement.ticket, acknowledgement.octets);
+    /// Sends the answers of reports that are durable, each lane's together.
+    pub fn acknowledge(&self, done: impl Iterator<Item = Acknowledgement>) {
+        let micros = self.micros();
+        let mut outboxes: Vec<(Arc<Lane>, Outbox, Envelopes)> = Vec::new();
+        for Acknowledgement { ticket, octets } in done {
+            let lane = &ticket.lane;
+            lane.counts.answered(Answered::Accounting);
+            if !lane.responder().answer(micros, &ticket.slot, &octets) {
+                continue;
+            }
+            let place = outboxes
+                .iter()
+                .position(|(known, _, _)| Arc::ptr_eq(known, lane));
+            let place = place.unwrap_or_else(|| {
+                outboxes.push((lane.clone(), Outbox::default(), Envelopes::default()));
+                outboxes.len() - 1
+            });
+            let (lane, outbox, envelopes) = &mut outboxes[place];
+            outbox.put(&octets, ticket.slot.peer());
+            if outbox.is_full() {
+                outbox.send(&lane.socket, envelopes, |peer, e| self.not_sent(peer, &e));
+            }
+        }
+        for (lane, outbox, envelopes) in &mut outboxes {
+            outbox.send(&lane.socket, envelopes, |peer, e| self.not_sent(peer, &e));
+        }
     }
 
     /// Forgets a report that could not be kept, so that its retransmission is worked on.
@@ -425,11 +573,9 @@ impl Shared {
             .dropped(self, now, word, packet, Some(nas), peer);
     }
 
-    fn transmit(&self, lane: &Lane, octets: &[u8], peer: Peer) {
-        if let Err(e) = lane.socket.send(octets, peer) {
-            self.counts.dropped(Dropped::SendFailed);
-            tracing::warn!(to = %peer.address, "answer not sent: {e}");
-        }
+    fn not_sent(&self, peer: Peer, e: &std::io::Error) {
+        self.counts.dropped(Dropped::SendFailed);
+        tracing::warn!(to = %peer.address, "answer not sent: {e}");
     }
 
     fn drop_malformed(&self, malformed: &Malformed, peer: Peer) {
@@ -447,7 +593,10 @@ impl Shared {
 
 impl Acknowledgement {
     /// The answer `octets` for `ticket`.
-    pub fn new(ticket: Ticket, octets: Vec<u8>) -> Self {
-        Self { ticket, octets }
+    pub fn new(ticket: Ticket, octets: &[u8]) -> Self {
+        Self {
+            ticket,
+            octets: octets.into(),
+        }
     }
 }

@@ -23,7 +23,7 @@ pub struct Identified<'a> {
     /// The request.
     pub request: Request<'a>,
     /// Who sent it.
-    pub nas: Arc<NasEntry>,
+    pub nas: &'a Arc<NasEntry>,
     /// It was made with the secret that is to come.
     pub with_next_secret: bool,
 }
@@ -107,7 +107,7 @@ fn by_proof<'a>(
                 Ok(request) => {
                     let identified = Identified {
                         request,
-                        nas: entry.clone(),
+                        nas: entry,
                         with_next_secret,
                     };
                     // A NAS whose signatures are of no interest takes wrong ones too: only if nobody's secret fits.
@@ -139,7 +139,7 @@ fn by_proof<'a>(
 
 /// The NAS of the narrowest network; the packet proves nothing.
 fn by_address<'a>(
-    policy: &Policy,
+    policy: &'a Policy,
     candidates: &Candidates<'a>,
     config: &RadiusConfig,
     packet: &Packet<'a>,
@@ -167,7 +167,7 @@ fn by_address<'a>(
         .map_err(|fault| Unknown::of(word(&fault, packet, current), entry))?;
     let identified = |request, with_next_secret| Identified {
         request,
-        nas: entry.clone(),
+        nas: entry,
         with_next_secret,
     };
     if let Some(next) = &entry.secrets.next

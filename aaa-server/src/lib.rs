@@ -16,12 +16,14 @@ pub mod counts;
 mod delay;
 mod door;
 mod identify;
+mod lane;
 mod pool;
 mod record;
 mod responder;
 mod secret_memory;
 mod server;
 mod socket;
+mod upgrade;
 mod writer;
 
 pub use config::{Purpose, RadiusConfig};

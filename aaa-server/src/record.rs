@@ -13,7 +13,7 @@ use access::limiter::NewLock;
 use access::nas::NasId;
 use access::nas_match::NasEntry;
 use access::observation::Observation;
-use access::question::{Question, looks_like_noise};
+use access::question::{Offer, Question};
 use access::word::Dropped;
 use kernel::{Kernel, Time};
 use proof::mac::Mac;
@@ -64,6 +64,37 @@ impl Rate {
     }
 }
 
+/// The same, shared by all receive threads: once a second is used up it is only looked at.
+#[derive(Default)]
+struct SharedRate {
+    /// The second in the upper half, what was used of it in the lower.
+    state: AtomicU64,
+}
+
+impl SharedRate {
+    fn split(state: u64, now: Time) -> (u64, u64) {
+        let second = now.unix_seconds().unsigned_abs() & 0xffff_ffff;
+        match state >> 32 == second {
+            true => (second, state & 0xffff_ffff),
+            false => (second, 0),
+        }
+    }
+
+    fn has_room(&self, now: Time, limit: u32) -> bool {
+        Self::split(self.state.load(Ordering::Relaxed), now).1 < u64::from(limit)
+    }
+
+    fn take(&self, now: Time, limit: u32) -> bool {
+        let next = |state| {
+            let (second, used) = Self::split(state, now);
+            (used < u64::from(limit)).then_some(second << 32 | (used + 1))
+        };
+        self.state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .is_ok()
+    }
+}
+
 struct Strangers {
     minute: i64,
     seen: HashMap<std::net::IpAddr, u64>,
@@ -77,7 +108,7 @@ pub struct Recorder {
     receiver: crossbeam_channel::Receiver<Attempt>,
     locks: Mutex<Vec<NewLock>>,
     observations: Mutex<HashMap<NasId, Observation>>,
-    accepts: Mutex<Rate>,
+    accepts: SharedRate,
     drops: Mutex<HashMap<Option<NasId>, Rate>>,
     lines: Mutex<HashMap<(NasId, Dropped), Rate>>,
     strangers: Mutex<Strangers>,
@@ -95,7 +126,7 @@ impl Recorder {
             receiver,
             locks: Mutex::default(),
             observations: Mutex::default(),
-            accepts: Mutex::new(Rate::default()),
+            accepts: SharedRate::default(),
             drops: Mutex::default(),
             lines: Mutex::default(),
             strangers: Mutex::new(Strangers {
@@ -114,6 +145,11 @@ impl Recorder {
     /// Attempts that were not kept because the queue was full.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether an accept of this second would be kept: only then its trace is worth writing.
+    pub fn keeps_accepts(&self, now: Time) -> bool {
+        self.accepts.has_room(now, self.kept_accepts_per_second)
     }
 
     /// A decision was made.
@@ -162,7 +198,7 @@ impl Recorder {
             let room = MAX_LOCKS.saturating_sub(waiting.len());
             waiting.extend(locks.into_iter().take(room));
         }
-        if word.is_none() && !guard(&self.accepts).take(now, self.kept_accepts_per_second) {
+        if word.is_none() && !self.accepts.take(now, self.kept_accepts_per_second) {
             return;
         }
         let mut attempt = self.attempt(
@@ -244,6 +280,7 @@ impl Recorder {
         now: Time,
         nas: &NasEntry,
         request: &Request<'_>,
+        question: Option<&Question<'_>>,
         with_next_secret: bool,
     ) -> bool {
         let is_access = request.code() == radius_wire::Code::ACCESS_REQUEST;
@@ -263,7 +300,8 @@ impl Recorder {
         // An unsigned request without readable password says nothing about the secret it was made with.
         let tells = request.signed()
             || !is_access
-            || matches!(request.password(), Some(Ok(password)) if !looks_like_noise(&password));
+            || question
+                .is_some_and(|question| matches!(question.offer, Offer::Pap(_)) && !question.noise);
         seen.used_next_secret |= tells && with_next_secret;
         seen.used_secret |= tells && !with_next_secret;
         tells

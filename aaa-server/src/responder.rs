@@ -1,31 +1,35 @@
 //! The duplicate table of one receive thread (RFC 5080 §2.2.2): the same question gets the same octets, and is worked on once.
 //!
-//! Pure: time comes in, verdicts go out. A request is known by its sender, the socket it came to and its identifier;
-//! it is the *same* request when length and Request Authenticator agree, and a newer one otherwise. Packets that fail
-//! verification must never come here, or anybody could push entries out.
+//! Pure: time comes in, verdicts go out. A request is known by its sender and its identifier (each socket has a table of
+//! its own); it is the *same* request when length and Request Authenticator agree, and a newer one otherwise. Packets that
+//! fail verification must never come here, or anybody could push entries out.
+//!
+//! Requests lie in a ring in the order they came, answers in a ring of octets: nothing is allocated for a packet once the
+//! rings are as large as they get, and what is oldest makes room by being written over.
 
 use crate::socket::Peer;
-use std::collections::{HashMap, VecDeque};
+use foldhash::quality::RandomState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// How long an answer is kept; RFC 5080 §2.2.2 asks for 5 to 30 seconds.
 pub const KEEP_MICROS: i64 = 5_000_000;
 /// How far duplicates can stretch that.
 pub const KEEP_AT_MOST_MICROS: i64 = 30_000_000;
-/// Entries of one thread. Beyond it the oldest are forgotten: 32,768 requests in 5 s are 6,500 a second of one thread
+/// Requests of one thread. Beyond it the oldest are forgotten: 32,768 requests in 5 s are 6,500 a second of one thread
 /// with every answer still held.
 pub const MAX_ENTRIES: usize = 32_768;
-/// Octets of answers of one thread.
-pub const MAX_ANSWER_OCTETS: usize = 16 * 1024 * 1024;
+/// Octets of answers of one thread: 128 for each request. Beyond it the oldest are forgotten, and worked out again.
+pub const MAX_ANSWER_OCTETS: usize = 4 * 1024 * 1024;
+/// The ring of octets grows by this, so that a quiet port costs little.
+const GROW_OCTETS: usize = 64 * 1024;
 
 /// What tells one request's place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The sender.
     pub source: SocketAddr,
-    /// The port it was sent to.
-    pub port: u16,
     /// The packet's identifier.
     pub identifier: u8,
 }
@@ -33,12 +37,18 @@ pub struct Key {
 /// The right to answer one request; stale once the sender has moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    key: Key,
-    generation: u64,
+    /// Counted from 1.
+    number: u64,
+    is_repeated: bool,
     peer: Peer,
 }
 
 impl Slot {
+    /// Whether the same question came before and was left unanswered.
+    pub fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
     /// Where the answer goes.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -50,33 +60,78 @@ impl Slot {
 pub enum Verdict {
     /// Work on it, then [`Responder::answer`] with this slot.
     Work(Slot),
-    /// The answer was given before: send these octets again.
-    Again(Arc<[u8]>),
+    /// The answer was given before, and was put among those that leave.
+    Again,
     /// It is being worked on, or its refusal is being delayed: say nothing.
     InWork,
 }
 
+#[derive(Clone, Copy)]
 enum State {
     InWork,
-    Answered(Arc<[u8]>),
+    /// Where its octets begin, counted from the first ever written, and how many they are.
+    Answered(u64, usize),
+    /// It was given up, or its sender has moved on.
+    Gone,
 }
 
-struct Entry {
+struct Request {
+    key: Key,
+    number: u64,
     authenticator: [u8; 16],
     length: usize,
-    generation: u64,
     state: State,
     expires: i64,
     keep: i64,
 }
 
+/// Octets of answers; the oldest are written over.
+#[derive(Default)]
+struct Octets {
+    ring: Vec<u8>,
+    /// Octets ever written, those left out at the end of a round included.
+    written: u64,
+}
+
+impl Octets {
+    fn put(&mut self, octets: &[u8]) -> u64 {
+        let mut at = (self.written % MAX_ANSWER_OCTETS as u64) as usize;
+        if at + octets.len() > MAX_ANSWER_OCTETS {
+            // One answer lies in one piece: the rest of the round is left out.
+            self.written += (MAX_ANSWER_OCTETS - at) as u64;
+            at = 0;
+        }
+        let end = at + octets.len();
+        if self.ring.len() < end {
+            let grown = end.next_multiple_of(GROW_OCTETS).min(MAX_ANSWER_OCTETS);
+            self.ring.resize(grown, 0);
+        }
+        self.ring[at..end].copy_from_slice(octets);
+        let begin = self.written;
+        self.written += octets.len() as u64;
+        begin
+    }
+
+    /// What was put there, unless it was written over.
+    fn get(&self, begin: u64, length: usize) -> Option<&[u8]> {
+        if self.written - begin > MAX_ANSWER_OCTETS as u64 {
+            return None;
+        }
+        let at = (begin % MAX_ANSWER_OCTETS as u64) as usize;
+        self.ring.get(at..at + length)
+    }
+}
+
 /// The table.
 #[derive(Default)]
 pub struct Responder {
-    entries: HashMap<Key, Entry>,
-    order: VecDeque<(Key, u64)>,
-    next_generation: u64,
-    answer_octets: usize,
+    /// The newest request of each sender and identifier, by its number. Seeded for each process, so that no sender can
+    /// choose ports that meet in one place.
+    newest: HashMap<Key, u64, RandomState>,
+    /// Number n lies at n modulo [`MAX_ENTRIES`].
+    requests: Vec<Request>,
+    last: u64,
+    octets: Octets,
 }
 
 impl Responder {
@@ -85,7 +140,8 @@ impl Responder {
         Self::default()
     }
 
-    /// Looks a verified request up and notes it. `now` in microseconds, from any fixed point.
+    /// Looks a verified request up and notes it. `now` in microseconds, from any fixed point. An answer that was given
+    /// before is handed to `again`.
     pub fn receive(
         &mut self,
         now: i64,
@@ -93,116 +149,107 @@ impl Responder {
         peer: Peer,
         authenticator: &[u8; 16],
         length: usize,
+        again: impl FnOnce(&[u8]),
     ) -> Verdict {
-        self.forget(now);
-        if let Some(entry) = self.entries.get_mut(&key)
-            && entry.expires > now
-            && entry.length == length
-            && entry.authenticator == *authenticator
-        {
-            return match &entry.state {
-                State::InWork => Verdict::InWork,
-                State::Answered(octets) => {
-                    // A sender that repeats itself has a lossy path: the answer is worth keeping longer.
-                    entry.keep = (entry.keep * 2).min(KEEP_AT_MOST_MICROS);
-                    entry.expires = now + entry.keep;
-                    Verdict::Again(octets.clone())
+        let number = self.last + 1;
+        let mut is_repeated = false;
+        match self.newest.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(number);
+            }
+            Entry::Occupied(mut entry) => {
+                let place = place(*entry.get());
+                let known = &mut self.requests[place];
+                let is_same = known.expires > now
+                    && known.length == length
+                    && known.authenticator == *authenticator;
+                match known.state {
+                    State::InWork if is_same => return Verdict::InWork,
+                    // What was written over is worked out again.
+                    State::Answered(begin, octets) if is_same => {
+                        // A sender that repeats itself has a lossy path: the answer is worth keeping longer.
+                        known.keep = (known.keep * 2).min(KEEP_AT_MOST_MICROS);
+                        known.expires = now + known.keep;
+                        if let Some(octets) = self.octets.get(begin, octets) {
+                            again(octets);
+                            return Verdict::Again;
+                        }
+                    }
+                    _ => {}
                 }
-            };
+                is_repeated = is_same;
+                self.requests[place].state = State::Gone;
+                entry.insert(number);
+            }
         }
-        self.next_generation += 1;
-        let generation = self.next_generation;
-        self.remove(&key);
-        self.entries.insert(
+        self.last = number;
+        let request = Request {
             key,
-            Entry {
-                authenticator: *authenticator,
-                length,
-                generation,
-                state: State::InWork,
-                // Work that is never answered (shed, dropped) must not block the identifier for longer than this.
-                expires: now + KEEP_AT_MOST_MICROS,
-                keep: KEEP_MICROS,
-            },
-        );
-        self.order.push_back((key, generation));
+            number,
+            authenticator: *authenticator,
+            length,
+            state: State::InWork,
+            // Work that is never answered (shed, dropped) must not block the identifier for longer than this.
+            expires: now + KEEP_AT_MOST_MICROS,
+            keep: KEEP_MICROS,
+        };
+        let place = place(number);
+        if place < self.requests.len() {
+            let oldest = std::mem::replace(&mut self.requests[place], request);
+            if let Entry::Occupied(entry) = self.newest.entry(oldest.key)
+                && *entry.get() == oldest.number
+            {
+                entry.remove();
+            }
+        } else {
+            self.requests.push(request);
+        }
         Verdict::Work(Slot {
-            key,
-            generation,
+            number,
+            is_repeated,
             peer,
         })
     }
 
     /// Keeps the answer for duplicates. `false` when the sender has meanwhile asked something else with the same
     /// identifier: the answer must then not be sent.
-    pub fn answer(&mut self, now: i64, slot: &Slot, octets: &Arc<[u8]>) -> bool {
-        let Some(entry) = self
-            .entries
-            .get_mut(&slot.key)
-            .filter(|entry| entry.generation == slot.generation)
+    pub fn answer(&mut self, now: i64, slot: &Slot, octets: &[u8]) -> bool {
+        let Some(request) = self
+            .requests
+            .get_mut(place(slot.number))
+            .filter(|request| request.number == slot.number)
         else {
-            return false;
+            // So many came meanwhile that it is forgotten: the sender may wait for it still.
+            return true;
         };
-        entry.expires = now + entry.keep;
-        entry.state = State::Answered(octets.clone());
-        self.answer_octets += octets.len();
+        if matches!(request.state, State::Gone) {
+            return false;
+        }
+        request.expires = now + request.keep;
+        request.state = State::Answered(self.octets.put(octets), octets.len());
         true
     }
 
     /// Forgets a request that will not be answered, so that its retransmission is worked on.
     pub fn abandon(&mut self, slot: &Slot) {
-        if self
-            .entries
-            .get(&slot.key)
-            .is_some_and(|entry| entry.generation == slot.generation)
+        if let Some(request) = self
+            .requests
+            .get_mut(place(slot.number))
+            .filter(|request| request.number == slot.number)
         {
-            self.remove(&slot.key);
+            request.state = State::Gone;
         }
     }
 
     /// How many requests are held.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.entries.len()
+        self.newest.len()
     }
+}
 
-    fn remove(&mut self, key: &Key) {
-        if let Some(Entry {
-            state: State::Answered(octets),
-            ..
-        }) = self.entries.remove(key)
-        {
-            self.answer_octets = self.answer_octets.saturating_sub(octets.len());
-        }
-    }
-
-    /// Drops what has expired, and the oldest while a limit is exceeded. The order is that of arrival, so an entry
-    /// that duplicates keep alive can let expired ones behind it wait; each call looks at a few at most.
-    fn forget(&mut self, now: i64) {
-        const STEPS: usize = 16;
-        for _ in 0..STEPS {
-            let Some((key, generation)) = self.order.front().copied() else {
-                return;
-            };
-            let full = self.entries.len() >= MAX_ENTRIES
-                || self.answer_octets >= MAX_ANSWER_OCTETS
-                || self.order.len() >= 2 * MAX_ENTRIES;
-            match self.entries.get(&key) {
-                Some(entry) if entry.generation == generation => {
-                    if entry.expires > now && !full {
-                        if entry.keep == KEEP_MICROS {
-                            return;
-                        }
-                        self.order.rotate_left(1);
-                        continue;
-                    }
-                    self.remove(&key);
-                }
-                _ => {}
-            }
-            self.order.pop_front();
-        }
-    }
+fn place(number: u64) -> usize {
+    ((number - 1) % MAX_ENTRIES as u64) as usize
 }
 
 #[cfg(test)]
@@ -212,11 +259,7 @@ mod tests {
     fn key(port: u16, identifier: u8) -> (Key, Peer) {
         let source = SocketAddr::from(([127, 0, 0, 1], port));
         (
-            Key {
-                source,
-                port: 1812,
-                identifier,
-            },
+            Key { source, identifier },
             Peer {
                 address: source,
                 local: None,
@@ -225,26 +268,33 @@ mod tests {
     }
 
     fn work(responder: &mut Responder, now: i64, id: u8, authenticator: u8) -> Slot {
-        let (key, peer) = key(1000, id);
-        match responder.receive(now, key, peer, &[authenticator; 16], 40) {
-            Verdict::Work(slot) => slot,
+        match ask(responder, now, id, authenticator) {
+            (Verdict::Work(slot), _) => slot,
             other => panic!("{other:?}"),
         }
     }
 
-    fn ask(responder: &mut Responder, now: i64, id: u8, authenticator: u8) -> Verdict {
+    /// The verdict, and the answer that was given again.
+    fn ask(responder: &mut Responder, now: i64, id: u8, authenticator: u8) -> (Verdict, Vec<u8>) {
         let (key, peer) = key(1000, id);
-        responder.receive(now, key, peer, &[authenticator; 16], 40)
+        let mut again = Vec::new();
+        let verdict = responder.receive(now, key, peer, &[authenticator; 16], 40, |octets| {
+            again.extend_from_slice(octets);
+        });
+        (verdict, again)
     }
 
     #[test]
     fn the_same_question_gets_the_same_octets() {
         let mut responder = Responder::new();
         let slot = work(&mut responder, 0, 1, 7);
-        assert_eq!(ask(&mut responder, 1, 1, 7), Verdict::InWork);
-        let octets: Arc<[u8]> = Arc::from(&b"answer"[..]);
-        assert!(responder.answer(2, &slot, &octets));
-        assert_eq!(ask(&mut responder, 3, 1, 7), Verdict::Again(octets));
+        assert_eq!(ask(&mut responder, 1, 1, 7).0, Verdict::InWork);
+        let octets = b"answer";
+        assert!(responder.answer(2, &slot, octets));
+        assert_eq!(
+            ask(&mut responder, 3, 1, 7),
+            (Verdict::Again, octets.to_vec())
+        );
     }
 
     #[test]
@@ -252,28 +302,28 @@ mod tests {
         let mut responder = Responder::new();
         let old = work(&mut responder, 0, 1, 7);
         let new = work(&mut responder, 1, 1, 8);
-        let octets: Arc<[u8]> = Arc::from(&b"answer"[..]);
-        assert!(!responder.answer(2, &old, &octets));
-        assert!(responder.answer(2, &new, &octets));
+        let octets = b"answer";
+        assert!(!responder.answer(2, &old, octets));
+        assert!(responder.answer(2, &new, octets));
     }
 
     #[test]
     fn an_answer_is_kept_for_five_seconds_and_longer_when_repeated() {
         let mut responder = Responder::new();
         let slot = work(&mut responder, 0, 1, 7);
-        let octets: Arc<[u8]> = Arc::from(&b"answer"[..]);
-        assert!(responder.answer(0, &slot, &octets));
+        let octets = b"answer";
+        assert!(responder.answer(0, &slot, octets));
         assert!(matches!(
             ask(&mut responder, 4_000_000, 1, 7),
-            Verdict::Again(_)
+            (Verdict::Again, _)
         ));
         assert!(matches!(
             ask(&mut responder, 13_000_000, 1, 7),
-            Verdict::Again(_)
+            (Verdict::Again, _)
         ));
         assert!(matches!(
             ask(&mut responder, 60_000_000, 1, 7),
-            Verdict::Work(_)
+            (Verdict::Work(_), _)
         ));
     }
 
@@ -281,24 +331,59 @@ mod tests {
     fn what_is_abandoned_is_worked_on_again() {
         let mut responder = Responder::new();
         let slot = work(&mut responder, 0, 1, 7);
+        assert!(!slot.is_repeated());
         responder.abandon(&slot);
-        assert!(matches!(ask(&mut responder, 1, 1, 7), Verdict::Work(_)));
+        let again = ask(&mut responder, 1, 1, 7).0;
+        assert!(matches!(again, Verdict::Work(slot) if slot.is_repeated()));
     }
 
     #[test]
     fn memory_is_bounded_by_count_and_by_octets() {
         let mut responder = Responder::new();
-        let octets: Arc<[u8]> = Arc::from(vec![0u8; 4096]);
+        let octets = vec![0u8; 4096];
         for n in 0..200_000u32 {
             let (key, peer) = key((n % 50_000) as u16, (n / 50_000) as u8);
             if let Verdict::Work(slot) =
-                responder.receive(i64::from(n), key, peer, &[n as u8; 16], 40)
+                responder.receive(i64::from(n), key, peer, &[n as u8; 16], 40, |_| {})
             {
                 responder.answer(i64::from(n), &slot, &octets);
             }
             assert!(responder.len() <= MAX_ENTRIES);
-            assert!(responder.answer_octets <= MAX_ANSWER_OCTETS + 4096);
-            assert!(responder.order.len() <= 2 * MAX_ENTRIES);
+            assert!(responder.requests.len() <= MAX_ENTRIES);
+            assert!(responder.octets.ring.len() <= MAX_ANSWER_OCTETS);
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_written_over_is_worked_out_again_and_never_mixed_up() {
+        let mut responder = Responder::new();
+        let first = work(&mut responder, 0, 1, 7);
+        assert!(responder.answer(0, &first, b"first"));
+        let large = vec![1u8; 4096];
+        for n in 0..(MAX_ANSWER_OCTETS / large.len()) as u32 {
+            let (key, peer) = key(2000, 0);
+            let Verdict::Work(slot) = responder.receive(1, key, peer, &[9; 16], n as usize, |_| {})
+            else {
+                panic!("each is another question");
+            };
+            responder.answer(1, &slot, &large);
+        }
+        assert!(matches!(ask(&mut responder, 2, 1, 7).0, Verdict::Work(_)));
+    }
+
+    #[test]
+    fn so_many_requests_forget_the_oldest_whose_late_answer_still_leaves() {
+        let mut responder = Responder::new();
+        let old = work(&mut responder, 0, 1, 7);
+        for n in 0..MAX_ENTRIES {
+            let (key, peer) = key(2000 + (n / 256) as u16, (n % 256) as u8);
+            assert!(matches!(
+                responder.receive(1, key, peer, &[9; 16], 40, |_| {}),
+                Verdict::Work(_)
+            ));
+        }
+        assert!(responder.answer(2, &old, b"late"));
+        assert_eq!(responder.len(), MAX_ENTRIES);
+        assert!(matches!(ask(&mut responder, 3, 1, 7).0, Verdict::Work(_)));
     }
 }

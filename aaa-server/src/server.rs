@@ -7,9 +7,11 @@ use crate::door::{Acknowledgement, Delayed, Job, Lane, Shared};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
 use crate::secret_memory::SecretMemory;
-use crate::socket::DoorSocket;
+use crate::socket::{DoorSocket, Inbox};
+use crate::upgrade::{self, Upgrades};
 use crate::writer;
 use access::limiter::{Limit, LimiterConfig};
+use access::proof_memory::ProofMemory;
 use access::register::{Follower, Register};
 use access::word::Dropped;
 use journal::{Hooks, Journal, Options, RealDisk};
@@ -22,8 +24,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Larger than any packet: what is longer is counted as too long, not cut and misread.
-const BUFFER_OCTETS: usize = 4_096 + 512;
 /// How often the events are read; an operator's change is seen within a second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// How often a failed first load is tried again.
@@ -74,7 +74,14 @@ impl Server {
         let limits = limits(&config);
         let shared = Arc::new(Shared {
             register: Arc::new(Register::new(limits)),
+            proofs: ProofMemory::new(
+                &*kernel.rng,
+                Duration::from_secs(config.proof_memory_seconds.into()),
+            ),
             counts: Counts::default(),
+            hashes_are_slow: AtomicBool::new(false),
+            upgrades: Upgrades::default(),
+            lanes: OnceLock::new(),
             recorder: Recorder::new(config.kept_accepts_per_second),
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
@@ -93,6 +100,7 @@ impl Server {
             .await
             .map_err(|e| e.to_string())?;
         let lanes = bind(&shared.config, threads)?;
+        let _ = shared.lanes.set(lanes.clone());
         let _ = shared.pool.set(start_pool(&shared)?);
 
         let (stop, stopped) = watch::channel(false);
@@ -126,6 +134,7 @@ impl Server {
         let tasks = vec![
             tokio::spawn(follow(shared.clone(), stopped.clone())),
             tokio::spawn(record::run(shared.clone(), stopped.clone())),
+            tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
         ];
         let lease = tokio::spawn(hold(shared.clone(), lease, stopping.clone(), stopped));
         Ok(Self {
@@ -211,7 +220,7 @@ impl ServerHealth {
             })
         });
         serde_json::json!({
-            "radius": shared.counts.to_json(),
+            "radius": shared.all_counts().to_json(),
             "people": shared.register.people().len(),
             "nases": shared.register.policy().nases.entries().len(),
             "delayed": shared.delay.waiting(),
@@ -309,9 +318,7 @@ fn open_journal(
     let hooks = Hooks {
         committed: Box::new(move |batch| {
             if let Some(shared) = committed.upgrade() {
-                for (_, acknowledgement) in batch.drain(..) {
-                    shared.acknowledge(acknowledgement);
-                }
+                shared.acknowledge(batch.drain(..).map(|(_, acknowledgement)| acknowledgement));
             }
         }),
         failed: Box::new(move |batch, _| {
@@ -365,12 +372,19 @@ fn guarded(shared: &Shared, work: impl FnOnce()) {
 
 /// A receive thread.
 fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
-    let mut buffer = vec![0u8; BUFFER_OCTETS];
+    let mut inbox = Inbox::default();
+    let mut desk = shared.new_desk();
+    let mut batch = shared.empty_batch();
     while !stopping.load(Ordering::Acquire) {
-        match lane.socket.receive(&mut buffer) {
-            Ok((length, peer)) => {
-                let datagram = &buffer[..length.min(BUFFER_OCTETS)];
-                guarded(shared, || shared.receive(lane, datagram, peer));
+        match inbox.receive(&lane.socket) {
+            Ok(()) => {
+                shared.begin(&mut batch);
+                for (datagram, peer) in inbox.datagrams() {
+                    guarded(shared, || {
+                        shared.receive(lane, &mut desk, &mut batch, datagram, peer);
+                    });
+                }
+                shared.finish(lane, &mut batch);
             }
             Err(e)
                 if matches!(

@@ -4,20 +4,28 @@
 //! by address and port, so one NAS always meets the same duplicate table. The local address comes with each datagram
 //! (IP_PKTINFO, RFC 3542 §6) and goes back with the answer: on a host with several addresses a NAS only believes
 //! answers from the one it asked.
+//!
+//! Datagrams come and go in batches, one system call each ([`Inbox`], [`Outbox`]): the call costs more than the work.
 
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use smallvec::{SmallVec, smallvec};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// Octets the kernel may hold for a socket while its thread is busy: a reconnect storm of about 20,000 requests.
 const RECEIVE_BUFFER_OCTETS: usize = 4 * 1024 * 1024;
+/// Datagrams of one system call. More would make the first wait for the last; the call's cost is spread well by then.
+pub const BATCH: usize = 32;
+/// Larger than any packet: what is longer is counted as too long, not cut and misread.
+const BUFFER_OCTETS: usize = 4_096 + 512;
 /// How long a receive waits before the thread looks whether it should stop.
 const RECEIVE_WAIT: Duration = Duration::from_millis(200);
 
@@ -85,44 +93,6 @@ impl DoorSocket {
         self.local
     }
 
-    /// Waits for a datagram, at most [`RECEIVE_WAIT`]. The length is what lies in `buffer`; a datagram larger than it
-    /// is reported as its full length, so that it can be counted as too long.
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing came, otherwise what the system says.
-    pub fn receive(&self, buffer: &mut [u8]) -> std::io::Result<(usize, Peer)> {
-        let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
-        let mut slices = [IoSliceMut::new(buffer)];
-        let message = recvmsg::<SockaddrStorage>(
-            self.socket.as_raw_fd(),
-            &mut slices,
-            Some(&mut control),
-            MsgFlags::empty(),
-        )?;
-        let address = message
-            .address
-            .as_ref()
-            .and_then(from_storage)
-            .ok_or_else(|| std::io::Error::other("a datagram without a sender"))?;
-        let mut local = None;
-        if let Ok(parts) = message.cmsgs() {
-            for part in parts {
-                match part {
-                    ControlMessageOwned::Ipv4PacketInfo(info) => {
-                        local = Some(IpAddr::V4(Ipv4Addr::from(u32::from_be(
-                            info.ipi_spec_dst.s_addr,
-                        ))));
-                    }
-                    ControlMessageOwned::Ipv6PacketInfo(info) => {
-                        local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok((message.bytes, Peer { address, local }))
-    }
-
     /// Sends an answer from the address that was asked.
     ///
     /// # Errors
@@ -131,33 +101,210 @@ impl DoorSocket {
         let slices = [IoSlice::new(octets)];
         let to = SockaddrStorage::from(peer.address);
         let fd = self.socket.as_raw_fd();
-        match peer.local {
-            Some(IpAddr::V4(from)) => {
-                let info = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from(from).to_be(),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                let control = [ControlMessage::Ipv4PacketInfo(&info)];
-                sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&to))?;
-            }
-            Some(IpAddr::V6(from)) => {
-                let info = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr {
-                        s6_addr: from.octets(),
-                    },
-                    ipi6_ifindex: 0,
-                };
-                let control = [ControlMessage::Ipv6PacketInfo(&info)];
-                sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&to))?;
-            }
-            None => {
-                sendmsg(fd, &slices, &[], MsgFlags::empty(), Some(&to))?;
+        let origin = Origin::of(peer.local);
+        sendmsg(fd, &slices, &origin.control(), MsgFlags::empty(), Some(&to))?;
+        Ok(())
+    }
+}
+
+/// The address an answer leaves from, as the system wants it.
+enum Origin {
+    Any,
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Origin {
+    fn of(local: Option<IpAddr>) -> Self {
+        match local {
+            None => Origin::Any,
+            Some(IpAddr::V4(from)) => Origin::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from(from).to_be(),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            Some(IpAddr::V6(from)) => Origin::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: from.octets(),
+                },
+                ipi6_ifindex: 0,
+            }),
+        }
+    }
+
+    fn control(&self) -> SmallVec<[ControlMessage<'_>; 1]> {
+        match self {
+            Origin::Any => SmallVec::new(),
+            Origin::V4(info) => smallvec![ControlMessage::Ipv4PacketInfo(info)],
+            Origin::V6(info) => smallvec![ControlMessage::Ipv6PacketInfo(info)],
+        }
+    }
+
+    /// The system's structures for a batch that leaves from there.
+    fn headers(&self) -> MultiHeaders<SockaddrStorage> {
+        let control = match self {
+            Origin::Any => None,
+            Origin::V4(_) => Some(nix::cmsg_space!(libc::in_pktinfo)),
+            Origin::V6(_) => Some(nix::cmsg_space!(libc::in6_pktinfo)),
+        };
+        MultiHeaders::preallocate(BATCH, control)
+    }
+}
+
+/// Datagrams of one system call, with their senders.
+pub struct Inbox {
+    octets: Vec<u8>,
+    headers: MultiHeaders<SockaddrStorage>,
+    received: Vec<(usize, Peer)>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            octets: vec![0; BATCH * BUFFER_OCTETS],
+            headers: MultiHeaders::preallocate(
+                BATCH,
+                Some(nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo)),
+            ),
+            received: Vec::with_capacity(BATCH),
+        }
+    }
+}
+
+impl Inbox {
+    /// Waits for a datagram, at most [`RECEIVE_WAIT`], and takes what else is there, [`BATCH`] at the most. One that is
+    /// longer than any packet is cut, but still longer than that.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing came, otherwise what the system says.
+    pub fn receive(&mut self, socket: &DoorSocket) -> std::io::Result<()> {
+        self.received.clear();
+        let mut buffers = self.octets.chunks_exact_mut(BUFFER_OCTETS);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
+        let messages = recvmmsg(
+            socket.socket.as_raw_fd(),
+            &mut self.headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_WAITFORONE,
+            None,
+        )?;
+        for message in messages {
+            if let Some(address) = message.address.as_ref().and_then(from_storage) {
+                let local = local_address(&message);
+                self.received.push((message.bytes, Peer { address, local }));
             }
         }
         Ok(())
+    }
+
+    /// What came.
+    pub fn datagrams(&self) -> impl Iterator<Item = (&[u8], Peer)> {
+        self.octets
+            .chunks_exact(BUFFER_OCTETS)
+            .zip(&self.received)
+            .map(|(buffer, (length, peer))| (&buffer[..(*length).min(BUFFER_OCTETS)], *peer))
+    }
+}
+
+fn local_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<IpAddr> {
+    message.cmsgs().ok()?.find_map(|part| match part {
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(IpAddr::V4(Ipv4Addr::from(
+            u32::from_be(info.ipi_spec_dst.s_addr),
+        ))),
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)))
+        }
+        _ => None,
+    })
+}
+
+/// Answers that leave together.
+#[derive(Default)]
+pub struct Outbox {
+    octets: Vec<u8>,
+    answers: Vec<(Range<usize>, Peer)>,
+}
+
+/// The system's structures for batches, kept from one to the next by whoever sends many.
+#[derive(Default)]
+pub struct Envelopes([Option<MultiHeaders<SockaddrStorage>>; 3]);
+
+impl Outbox {
+    /// Puts an answer in.
+    pub fn put(&mut self, octets: &[u8], peer: Peer) {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        self.answers.push((start..self.octets.len(), peer));
+    }
+
+    /// Whether it should be sent before more is put in.
+    pub fn is_full(&self) -> bool {
+        self.answers.len() >= BATCH
+    }
+
+    /// Sends everything, each answer from the address that was asked, and empties it. Those that cannot be sent are told.
+    pub fn send(
+        &mut self,
+        socket: &DoorSocket,
+        envelopes: &mut Envelopes,
+        mut failed: impl FnMut(Peer, std::io::Error),
+    ) {
+        let mut rest = self.answers.as_slice();
+        // Each round sends at least one answer, or tells that it cannot be sent.
+        while let Some((_, first)) = rest.first() {
+            let same = rest
+                .iter()
+                .take(BATCH)
+                .take_while(|(_, peer)| peer.local == first.local)
+                .count();
+            let (batch, behind) = rest.split_at(same);
+            match self.send_batch(socket, envelopes, batch) {
+                Ok(sent) if sent > 0 => rest = rest.get(sent..).unwrap_or(behind),
+                Ok(_) => rest = rest.get(1..).unwrap_or_default(),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    failed(*first, e);
+                    rest = rest.get(1..).unwrap_or_default();
+                }
+            }
+        }
+        self.answers.clear();
+        self.octets.clear();
+    }
+
+    fn send_batch(
+        &self,
+        socket: &DoorSocket,
+        envelopes: &mut Envelopes,
+        batch: &[(Range<usize>, Peer)],
+    ) -> std::io::Result<usize> {
+        if let [(range, peer)] = batch {
+            return socket.send(&self.octets[range.clone()], *peer).map(|()| 1);
+        }
+        let origin = Origin::of(batch.first().and_then(|(_, peer)| peer.local));
+        let place = match origin {
+            Origin::Any => 0,
+            Origin::V4(_) => 1,
+            Origin::V6(_) => 2,
+        };
+        let headers = envelopes.0[place].get_or_insert_with(|| origin.headers());
+        let octets = |at: usize| batch.get(at).map_or(0..0, |(range, _)| range.clone());
+        let slices: [[IoSlice<'_>; 1]; BATCH] =
+            std::array::from_fn(|at| [IoSlice::new(&self.octets[octets(at)])]);
+        let to: [Option<SockaddrStorage>; BATCH] =
+            std::array::from_fn(|at| batch.get(at).map(|(_, peer)| peer.address.into()));
+        let sent = sendmmsg(
+            socket.socket.as_raw_fd(),
+            headers,
+            slices.iter().take(batch.len()),
+            to,
+            origin.control(),
+            MsgFlags::empty(),
+        )?;
+        Ok(sent.count())
     }
 }
 
@@ -184,13 +331,25 @@ mod tests {
         let asking = UdpSocket::bind((ask.parse::<IpAddr>().expect("address"), 0)).expect("bind");
         let to = SocketAddr::new(ask.parse().expect("address"), door.local_address().port());
         asking.send_to(b"question", to).expect("send");
+        asking.send_to(b"another", to).expect("send");
+        let (mut inbox, mut outbox) = (Inbox::default(), Outbox::default());
+        let mut came = Vec::new();
+        while came.len() < 2 {
+            inbox.receive(&door).expect("receive");
+            for (octets, peer) in inbox.datagrams() {
+                assert_eq!(peer.local, Some(to.ip()));
+                came.push(octets.to_vec());
+                outbox.put(b"answer", peer);
+                outbox.put(octets, peer);
+            }
+            outbox.send(&door, &mut Envelopes::default(), |_, e| panic!("{e}"));
+        }
+        assert_eq!(came, [&b"question"[..], b"another"]);
         let mut buffer = [0u8; 64];
-        let (length, peer) = door.receive(&mut buffer).expect("receive");
-        assert_eq!(&buffer[..length], b"question");
-        assert_eq!(peer.local, Some(to.ip()));
-        door.send(b"answer", peer).expect("answer");
-        let (length, from) = asking.recv_from(&mut buffer).expect("answer");
-        assert_eq!((&buffer[..length], from), (&b"answer"[..], to));
+        for expect in [&b"answer"[..], b"question", b"answer", b"another"] {
+            let (length, from) = asking.recv_from(&mut buffer).expect("answer");
+            assert_eq!((&buffer[..length], from), (expect, to));
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod nas;
 pub mod nas_match;
 pub mod network;
 pub mod observation;
+pub mod proof_memory;
 pub mod question;
 pub mod register;
 pub mod rule;

@@ -5,6 +5,10 @@
 //! MAC addresses cannot push the counters of people out. A lock that begins is handed to the caller, who stores it.
 //! It must **never** count what was not a guess: only a wrong proof is a failure, not an expired account.
 
+mod shards;
+
+pub use shards::Limits;
+
 use kernel::Time;
 use kernel::id::Uuid;
 use proof::mac::Mac;

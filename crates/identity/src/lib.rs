@@ -22,6 +22,7 @@ pub mod person;
 pub mod setting;
 #[cfg(test)]
 mod testing;
+pub mod upgrade;
 mod version;
 pub mod warning;
 
@@ -55,6 +56,7 @@ pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> 
         membership::STATEMENTS,
         version::STATEMENTS,
         pending::STATEMENTS,
+        upgrade::STATEMENTS,
         known::STATEMENTS,
         find::STATEMENTS,
         list::STATEMENTS,

@@ -20,6 +20,7 @@ pub mod bounds;
 pub mod chap;
 mod crypt64;
 mod digest;
+mod fingerprint;
 pub mod hash;
 pub mod keys;
 pub mod mac;

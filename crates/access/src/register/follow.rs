@@ -279,7 +279,7 @@ impl Follower {
     async fn restore_locks(&self) -> Result<(), Error> {
         let now = self.kernel.now();
         let locks = lock::active(&self.kernel.db, now).await?;
-        let mut limiter = self.register.limiter();
+        let limiter = self.register.limiter();
         for held in locks.iter().filter_map(lock::Lock::to_new) {
             limiter.restore(now, held);
         }

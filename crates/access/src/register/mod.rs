@@ -12,7 +12,7 @@ pub use people::People;
 use crate::decide::{Decision, Refused};
 use crate::facts::{ClientFacts, Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
 use crate::group::GroupId;
-use crate::limiter::{Key, Limiter, LimiterConfig, NewLock};
+use crate::limiter::{Key, LimiterConfig, Limits, NewLock};
 use crate::nas::{Nas, RouteKind};
 use crate::nas_match::{NasEntry, NasIndex};
 use crate::question::{Asker, Question, ssid_of};
@@ -24,8 +24,8 @@ use proof::mac::Mac;
 use radius_wire::{Packet, attrs};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What changes seldom, as one value.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub struct Policy {
 pub struct Register {
     policy: ArcSwap<Policy>,
     people: People,
-    limiter: Mutex<Limiter>,
+    limiter: Limits,
     /// What stands in for the policy until one was loaded.
     unloaded: Arc<Policy>,
     ready: AtomicBool,
@@ -67,7 +67,7 @@ impl Register {
             policy: ArcSwap::new(unloaded.clone()),
             unloaded,
             people: People::default(),
-            limiter: Mutex::new(Limiter::new(limits)),
+            limiter: Limits::new(limits),
             ready: AtomicBool::new(false),
         }
     }
@@ -192,7 +192,7 @@ impl Register {
                 word: Refusal::WrongPassword | Refusal::UnknownUser,
                 ..
             }) if !question.is_self_test() && !is_unknown_device => {
-                let mut limiter = self.limiter();
+                let limiter = self.limiter();
                 [user, device, Some(Key::Nas(nas.nas.id.0))]
                     .into_iter()
                     .flatten()
@@ -208,8 +208,8 @@ impl Register {
         self.limiter().check(now, key).is_some()
     }
 
-    fn limiter(&self) -> std::sync::MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limiter(&self) -> &Limits {
+        &self.limiter
     }
 
     fn lock_on(
