@@ -5,17 +5,25 @@ use kernel::Engine;
 
 fn everything(engine: Engine) -> Vec<(String, &'static str)> {
     let own = match engine {
-        Engine::Sqlite => kernel::event::SQLITE_STATEMENTS,
-        Engine::Postgres => kernel::event::POSTGRES_STATEMENTS,
+        Engine::Sqlite => kernel::event::SQLITE_STATEMENTS.to_vec(),
+        Engine::Postgres => [
+            kernel::event::POSTGRES_STATEMENTS,
+            kernel::db::POSTGRES_STATEMENTS,
+        ]
+        .concat(),
     };
     let rooms: [(&str, Vec<(&'static str, &'static str)>); 5] = [
         (
             "kernel",
             [
                 kernel::event::STATEMENTS,
-                own,
+                &own,
                 kernel::history::STATEMENTS,
                 kernel::node::STATEMENTS,
+                &[
+                    kernel::event::RECORD_MANY.statement(engine),
+                    kernel::history::RECORD_MANY.statement(engine),
+                ],
             ]
             .concat(),
         ),

@@ -4,6 +4,11 @@
 //! beyond its groups are rules of its own. Identity must **never** learn of groups: whoever makes people or
 //! organisations that are to get onto the network comes through here.
 
+mod many;
+
+pub(crate) use many::PLACES;
+pub use many::{Admission, admit_many};
+
 use crate::group::{self, GroupId};
 use crate::rule::{self, Owner, Rows, Side};
 use identity::{Inserted, MembershipId, NewOrganisation, NewPerson, Organisation, PersonId};

@@ -20,9 +20,11 @@ pub mod register;
 pub mod rule;
 pub mod word;
 
-/// Every statement of this room, so that a test can prepare them all. The engines share them.
-pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+/// Every statement of this room for one engine, so that a test can prepare them all.
+pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+    let many = [admit::PLACES, rule::CHECKS, rule::REPLIES];
     [
+        &many.map(|many| many.statement(engine))[..],
         nas::STATEMENTS,
         group::STATEMENTS,
         rule::STATEMENTS,

@@ -16,12 +16,12 @@ pub use import::{
 /// News: an import went on, came to its end or was taken back. Subject: the batch's id; detail: its status and rows.
 pub const BATCH_CHANGED: &str = "batch.changed";
 
-/// Every statement of this room, so that a test can prepare them all. The engines share them.
-pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+/// Every statement of this room, so that a test can prepare them all.
+pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     [
         batch::STATEMENTS,
         batch::passwords::STATEMENTS,
-        import::STATEMENTS,
+        &[batch::PEOPLE.statement(engine)],
         import::TAKE_BACK_STATEMENTS,
     ]
     .concat()

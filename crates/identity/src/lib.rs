@@ -8,7 +8,9 @@
 //! decide whether somebody may come in, speak a protocol, or let a password or a hash into a version, an event, an
 //! error or the log.
 
+pub mod entry;
 pub mod find;
+pub mod holders;
 pub mod id;
 pub mod identifier;
 pub mod known;
@@ -26,6 +28,7 @@ pub mod upgrade;
 mod version;
 pub mod warning;
 
+pub use entry::Entry;
 pub use find::{Found, FoundMembership};
 pub use id::{MembershipId, PersonId};
 pub use identifier::Kind;
@@ -47,9 +50,21 @@ pub const PERSON_REMOVED: &str = "person.removed";
 /// News: a setting was made, changed or taken away. Subject: the row's id; detail: `{"name": …}`.
 pub const SETTING_CHANGED: &str = "setting.changed";
 
-/// Every statement of this room, so that a test can prepare them all. The engines share them.
-pub fn statements(_engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+/// Every statement of this room for one engine, so that a test can prepare them all.
+pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
+    let own = match engine {
+        kernel::Engine::Sqlite => [names::SQLITE_STATEMENTS, holders::SQLITE_STATEMENTS],
+        kernel::Engine::Postgres => [names::POSTGRES_STATEMENTS, holders::POSTGRES_STATEMENTS],
+    };
+    let many = [
+        entry::PEOPLE,
+        entry::CREDENTIALS,
+        names::IDENTIFIERS,
+        membership::MEMBERSHIPS,
+    ];
     [
+        &own.concat(),
+        &many.map(|many| many.statement(engine))[..],
         organisation::STATEMENTS,
         person::STATEMENTS,
         names::STATEMENTS,

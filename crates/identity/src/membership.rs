@@ -5,6 +5,7 @@ use crate::version;
 use crate::{Error, MembershipId, Organisation, PERSON_CHANGED, PersonId, Warning};
 use kernel::{Db, Kernel, News, OrganisationId, Time, Tx, Value, id::Uuid};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Longest name of a way to verify people, in octets.
 const MAX_METHOD_OCTETS: usize = 64;
@@ -66,11 +67,15 @@ macro_rules! columns {
     };
 }
 
+kernel::many! {
+    /// Memberships.
+    pub(crate) MEMBERSHIPS = membership (id uuid, person_id uuid, organisation_id uuid, is_manager bool, is_owner bool,
+        is_enabled bool, expires time, method text, is_verified bool, verified time, created time, modified time);
+}
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    INSERT = concat!("INSERT INTO membership (", columns!(), ")
-        VALUES ($1, $2, $3, FALSE, FALSE, TRUE, $4, $5, $6, $7, $8, $8)");
+    OF_MANY = crate::among_many!("SELECT id, person_id, organisation_id FROM membership WHERE person_id", "");
     BY_ID = concat!("SELECT ", columns!(), " FROM membership WHERE id = $1");
     BY_PERSON = concat!("SELECT ", columns!(), " FROM membership WHERE person_id = $1 AND organisation_id = $2");
     SET_ENABLED = "UPDATE membership SET is_enabled = $2, modified = $3 WHERE id = $1";
@@ -114,16 +119,15 @@ impl MembershipRow {
     }
 }
 
-/// The row alone, with its version: the caller tells the news.
-pub(crate) async fn insert(
-    tx: &mut Tx,
+/// What is to become a row.
+pub(crate) fn new(
     kernel: &Kernel,
     organisation: &Organisation,
     person: PersonId,
     terms: Terms,
-) -> Result<Membership, Error> {
+) -> Membership {
     let now = kernel.now();
-    let membership = Membership {
+    Membership {
         id: MembershipId(kernel.new_uuid()),
         person,
         organisation: organisation.id,
@@ -136,23 +140,82 @@ pub(crate) async fn insert(
         verified: terms.is_verified.then_some(now),
         created: now,
         modified: now,
-    };
-    let values = kernel::values![
+    }
+}
+
+/// The values of [`MEMBERSHIPS`].
+pub(crate) fn row(membership: &Membership) -> Vec<Value> {
+    kernel::values![
         membership.id,
-        person,
-        organisation.id,
+        membership.person,
+        membership.organisation,
+        membership.is_manager,
+        membership.is_owner,
+        membership.is_enabled,
         membership.expires,
         &membership.method,
         membership.is_verified,
         membership.verified,
-        now
-    ];
-    match tx.run(INSERT, values).await {
+        membership.created,
+        membership.modified
+    ]
+}
+
+/// The row alone, with its version: the caller tells the news.
+async fn insert(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: &Organisation,
+    person: PersonId,
+    terms: Terms,
+) -> Result<Membership, Error> {
+    let membership = new(kernel, organisation, person, terms);
+    match tx.insert_many(MEMBERSHIPS, &[row(&membership)]).await {
         Err(e) if e.is_duplicate() => return Err(already_there(organisation)),
         other => other?,
-    };
+    }
     version::begin_membership(tx, kernel, &membership).await?;
     Ok(membership)
+}
+
+/// Where somebody is a member, as far as it matters to one organisation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Their membership there.
+    pub here: Option<MembershipId>,
+    /// Whether they are a member of another one too.
+    pub is_elsewhere: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct StandingRow {
+    id: Uuid,
+    person_id: Uuid,
+    organisation_id: Uuid,
+}
+
+/// Where people are members, seen from one organisation; who is a member nowhere is not among them.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn standings(
+    tx: &mut Tx,
+    organisation: OrganisationId,
+    people: &[PersonId],
+) -> Result<HashMap<PersonId, Standing>, Error> {
+    let mut standings: HashMap<PersonId, Standing> = HashMap::new();
+    for round in crate::known::rounds(people.iter().map(|id| id.0).collect()) {
+        let rows: Vec<StandingRow> = tx.all(OF_MANY, round).await?;
+        for row in rows {
+            let standing = standings.entry(PersonId(row.person_id)).or_default();
+            if row.organisation_id == organisation.0 {
+                standing.here = Some(MembershipId(row.id));
+            } else {
+                standing.is_elsewhere = true;
+            }
+        }
+    }
+    Ok(standings)
 }
 
 fn already_there(organisation: &Organisation) -> Error {
@@ -263,6 +326,15 @@ pub async fn leave(tx: &mut Tx, kernel: &Kernel, id: MembershipId) -> Result<boo
 /// [`Error::Engine`].
 pub async fn by_id(db: &Db, id: MembershipId) -> Result<Option<Membership>, Error> {
     let row: Option<MembershipRow> = db.first(BY_ID, kernel::values![id]).await?;
+    Ok(row.map(MembershipRow::into_membership))
+}
+
+/// The same within a transaction.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn by_id_in(tx: &mut Tx, id: MembershipId) -> Result<Option<Membership>, Error> {
+    let row: Option<MembershipRow> = tx.first(BY_ID, kernel::values![id]).await?;
     Ok(row.map(MembershipRow::into_membership))
 }
 

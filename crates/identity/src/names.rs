@@ -2,10 +2,13 @@
 
 use crate::identifier::{fold, twin};
 use crate::{Error, Kind, PersonId, Warning};
-use kernel::{Kernel, OrganisationId, Tx, Value, id::Uuid};
+use kernel::{Engine, Kernel, OrganisationId, Tx, Value, id::Uuid};
+use std::collections::{BTreeSet, HashMap};
 
 /// How many rows are looked at to find what is taken: exact ones come first, the rest are case twins.
 const MAX_TAKEN: i64 = 16;
+/// Case twins that are named for one username.
+pub(crate) const MAX_TWINS: usize = 16;
 
 /// A name that a person is to have.
 #[derive(Debug, Clone)]
@@ -46,6 +49,34 @@ impl Name {
     }
 }
 
+macro_rules! twins {
+    ($wanted:literal) => {
+        concat!(
+            "SELECT twin, folded FROM (SELECT i.twin, i.folded,
+                ROW_NUMBER() OVER (PARTITION BY i.twin ORDER BY i.folded) AS number FROM ",
+            $wanted,
+            " CROSS JOIN identifier i WHERE i.twin = k.value AND i.kind = 'username'
+                AND (i.realm = $2 OR (i.realm IS NULL AND CAST($2 AS UUID) IS NULL))) AS t
+            WHERE number <= $3 ORDER BY twin, number"
+        )
+    };
+}
+
+kernel::many! {
+    /// Names.
+    pub(crate) IDENTIFIERS = identifier (id uuid, person_id uuid, realm uuid, kind text, value text, folded text, twin text,
+        is_verified bool, is_primary bool, created time);
+}
+kernel::statements! {
+    /// SQLite's own. The twins come in one parameter: a list as JSON.
+    pub SQLITE_STATEMENTS;
+    SQLITE_TWINS = twins!("json_each($1) AS k");
+}
+kernel::statements! {
+    /// PostgreSQL's own.
+    pub POSTGRES_STATEMENTS;
+    POSTGRES_TWINS = twins!("json_array_elements_text(CAST($1 AS JSON)) AS k(value)");
+}
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -53,8 +84,6 @@ kernel::statements! {
         WHERE twin IN ($7, $8, $9, $10)
           AND (realm = $5 OR (realm IS NULL AND CAST($5 AS UUID) IS NULL))
         ORDER BY CASE WHEN folded IN ($1, $2, $3, $4) THEN 0 ELSE 1 END, folded LIMIT $6";
-    GIVE = "INSERT INTO identifier (id, person_id, realm, kind, value, folded, twin, is_verified, is_primary, created)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     OF_PERSON = "SELECT realm, kind, value, folded, is_verified, is_primary FROM identifier
         WHERE person_id = $1 ORDER BY created, id";
     TAKE_AWAY_REALM = "DELETE FROM identifier WHERE person_id = $1 AND realm = $2";
@@ -109,6 +138,54 @@ pub(crate) async fn check_free(
     Ok(warnings)
 }
 
+#[derive(sqlx::FromRow)]
+struct TwinRow {
+    twin: String,
+    folded: String,
+}
+
+/// The usernames of a realm that are these, but for capital letters: at most [`MAX_TWINS`] for each, by what they share.
+pub(crate) async fn twins(
+    tx: &mut Tx,
+    realm: Option<OrganisationId>,
+    names: &[&Name],
+) -> Result<HashMap<String, Vec<String>>, Error> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => SQLITE_TWINS,
+        Engine::Postgres => POSTGRES_TWINS,
+    };
+    let wanted: BTreeSet<String> = names.iter().map(|name| twin(&name.folded)).collect();
+    let list = serde_json::Value::from_iter(wanted).to_string();
+    let most = i64::try_from(MAX_TWINS).unwrap_or(i64::MAX);
+    let rows: Vec<TwinRow> = tx.all(sql, kernel::values![list, realm, most]).await?;
+    let mut twins: HashMap<String, Vec<String>> = HashMap::new();
+    for row in rows {
+        twins.entry(row.twin).or_default().push(row.folded);
+    }
+    Ok(twins)
+}
+
+/// The values of [`IDENTIFIERS`].
+pub(crate) fn row(
+    kernel: &Kernel,
+    person: PersonId,
+    realm: Option<OrganisationId>,
+    name: &Name,
+) -> Vec<Value> {
+    kernel::values![
+        kernel.new_uuid(),
+        person,
+        realm,
+        name.kind.word(),
+        &name.value,
+        &name.folded,
+        twin(&name.folded),
+        name.is_verified,
+        name.is_primary,
+        kernel.now()
+    ]
+}
+
 /// Gives names that [`check_free`] found free to a person.
 pub(crate) async fn give(
     tx: &mut Tx,
@@ -118,19 +195,8 @@ pub(crate) async fn give(
     names: &[Name],
 ) -> Result<(), Error> {
     for name in names {
-        let values = kernel::values![
-            kernel.new_uuid(),
-            person,
-            realm,
-            name.kind.word(),
-            &name.value,
-            &name.folded,
-            twin(&name.folded),
-            name.is_verified,
-            name.is_primary,
-            kernel.now()
-        ];
-        match tx.run(GIVE, values).await {
+        let row = row(kernel, person, realm, name);
+        match tx.insert_many(IDENTIFIERS, &[row]).await {
             // Somebody else took it since we looked.
             Err(e) if e.is_duplicate() => return Err(name.taken()),
             other => other?,

@@ -1,8 +1,9 @@
 //! People: global, named by their identifiers, with one password.
 
-use crate::membership::{self, Membership, Terms};
-use crate::names::{self, Name};
-use crate::version::{self, PersonState};
+use crate::entry::{self, Entry};
+use crate::membership::Membership;
+use crate::names::Name;
+use crate::version;
 use crate::{
     Credential, Error, Kind, MembershipId, NewPassword, Organisation, PERSON_CHANGED,
     PERSON_REMOVED, PersonId, Warning,
@@ -76,7 +77,7 @@ impl NewPerson {
         }
     }
 
-    fn names(&self) -> Result<Vec<Name>, Error> {
+    pub(crate) fn names(&self) -> Result<Vec<Name>, Error> {
         let mut names = vec![Name::read(Kind::Username, &self.username, true)?];
         // An empty column of a file means that there is none. Nobody has proven these addresses yet.
         let others = [
@@ -107,8 +108,6 @@ pub struct Inserted {
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    INSERT = "INSERT INTO person (id, first_name, last_name, is_active, is_staff, is_superuser, password_updated, created, modified)
-        VALUES ($1, $2, $3, $4, FALSE, FALSE, $5, $6, $6)";
     BY_ID = "SELECT id, first_name, last_name, is_active, last_login, password_updated, created, modified FROM person WHERE id = $1";
     SET_ACTIVE = "UPDATE person SET is_active = $2, modified = $3 WHERE id = $1 AND is_active <> $2";
     PASSWORD_WAS_SET = "UPDATE person SET password_updated = $2, modified = $2 WHERE id = $1";
@@ -166,76 +165,9 @@ pub async fn insert(
     organisation: &Organisation,
     new: NewPerson,
 ) -> Result<Inserted, Error> {
-    let now = kernel.now();
-    let names = new.names()?;
-    for (field, value) in [
-        ("first name", &new.first_name),
-        ("last name", &new.last_name),
-    ] {
-        if value.chars().count() > MAX_NAME_CHARACTERS || value.chars().any(char::is_control) {
-            return Err(Error::Invalid(format!(
-                "{field}: it has at most {MAX_NAME_CHARACTERS} characters and no control characters"
-            )));
-        }
-    }
-    let terms = Terms {
-        expires: new.expires,
-        is_verified: new.verified,
-        method: new.method.clone(),
-    };
-    terms.check()?;
-    let kept = new
-        .password
-        .as_ref()
-        .map(|password| password.keep(kernel))
-        .transpose()?;
-    let person = Person {
-        id: PersonId(kernel.new_uuid()),
-        first_name: new.first_name,
-        last_name: new.last_name,
-        is_active: true,
-        last_login: None,
-        password_updated: kept.is_some().then_some(now),
-        created: now,
-        modified: now,
-    };
-    let mut warnings = names::check_free(tx, organisation.realm(), &names).await?;
-    let values = kernel::values![
-        person.id,
-        &person.first_name,
-        &person.last_name,
-        person.is_active,
-        person.password_updated,
-        now
-    ];
-    tx.run(INSERT, values).await?;
-    names::give(tx, kernel, person.id, organisation.realm(), &names).await?;
-    let mut form = None;
-    if let Some(kept) = kept {
-        keep_password(tx, person.id, &kept.credential, now).await?;
-        form = Some(kept.credential.form.word());
-        warnings.extend(kept.warnings);
-    }
-    let state = PersonState {
-        is_active: true,
-        names: names
-            .iter()
-            .map(|name| (organisation.realm(), name.kind.word(), name.value.as_str()))
-            .collect(),
-        password: form,
-    };
-    version::begin_person(tx, kernel, person.id, &state).await?;
-    let membership = membership::insert(tx, kernel, organisation, person.id, terms).await?;
-    tx.tell(
-        now,
-        News::new(PERSON_CHANGED, Some(organisation.id), person.id.0),
-    )
-    .await?;
-    Ok(Inserted {
-        person,
-        membership,
-        warnings,
-    })
+    let mut entry = Entry::new(kernel, organisation, new)?;
+    entry.check_free(tx).await?;
+    entry::insert_one(tx, kernel, entry).await
 }
 
 async fn keep_password(

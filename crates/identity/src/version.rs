@@ -31,18 +31,8 @@ pub(crate) struct PersonState<'a> {
     pub(crate) password: Option<&'a str>,
 }
 
-/// Records a person who was just made.
-pub(crate) async fn begin_person(
-    tx: &mut Tx,
-    kernel: &Kernel,
-    person: PersonId,
-    state: &PersonState<'_>,
-) -> Result<(), Error> {
-    tx.begin_version(kernel.now(), of_person(kernel, person, state))
-        .await
-}
-
-fn of_person(kernel: &Kernel, person: PersonId, state: &PersonState<'_>) -> Version {
+/// A person's version.
+pub(crate) fn of_person(kernel: &Kernel, person: PersonId, state: &PersonState<'_>) -> Version {
     let names: Vec<Value> = state
         .names
         .iter()
@@ -107,7 +97,8 @@ pub(crate) async fn begin_membership(
         .await
 }
 
-fn of_membership(kernel: &Kernel, row: &Membership) -> Version {
+/// A membership's version.
+pub(crate) fn of_membership(kernel: &Kernel, row: &Membership) -> Version {
     let fields = json!({
         "person": row.person,
         "is_manager": row.is_manager,

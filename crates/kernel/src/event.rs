@@ -88,6 +88,10 @@ struct PositionRow {
     minor: i64,
 }
 
+crate::many! {
+    /// Many news at once, in the order of the rows.
+    pub RECORD_MANY = event (kind text, organisation_id uuid, subject uuid, detail text, at time);
+}
 crate::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
@@ -133,6 +137,26 @@ impl Tx {
         )
         .await
         .map(|_| ())
+    }
+}
+
+impl Tx {
+    /// Stores much news with the changes that make it true, in one statement.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn tell_many(&mut self, now: Time, news: &[News]) -> Result<(), Error> {
+        let values = |news: &News| {
+            crate::values![
+                news.kind,
+                news.organisation,
+                news.subject,
+                news.detail.as_ref().map(ToString::to_string),
+                now
+            ]
+        };
+        let rows: Vec<_> = news.iter().map(values).collect();
+        self.insert_many(RECORD_MANY, &rows).await
     }
 }
 

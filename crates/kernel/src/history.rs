@@ -26,6 +26,10 @@ pub struct Version {
     pub fields: serde_json::Value,
 }
 
+crate::many! {
+    /// First versions of many rows.
+    pub RECORD_MANY = history (id uuid, kind text, row_id uuid, organisation_id uuid, person_id uuid, valid_from time, fields text);
+}
 crate::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -65,6 +69,26 @@ impl Tx {
         )
         .await
         .map(|_| ())
+    }
+
+    /// Begins the first versions of many rows that were just made, in one statement.
+    ///
+    /// # Errors
+    /// As [`Tx::begin_version`].
+    pub async fn begin_versions(&mut self, now: Time, versions: &[Version]) -> Result<(), Error> {
+        let values = |version: &Version| {
+            crate::values![
+                version.id,
+                version.kind,
+                version.row,
+                version.organisation,
+                version.person,
+                now,
+                version.fields.to_string()
+            ]
+        };
+        let rows: Vec<_> = versions.iter().map(values).collect();
+        self.insert_many(RECORD_MANY, &rows).await
     }
 
     /// Ends the current version of a row that is deleted.

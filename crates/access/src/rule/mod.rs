@@ -16,8 +16,10 @@ pub use check::{AuthType, Check, CheckOutcome, Controls, Lookup, control, intern
 pub use op::{Op, Side};
 pub use parse::{MAX_VALUE_OCTETS, parse_line, parse_lines};
 pub use reply::{RenderFault, ReplyItem, ReplyList, ReplyRow};
+pub(crate) use store::{
+    CHECKS, REPLIES, insert_many, load, load_groups, load_many, load_memberships, replace,
+};
 pub use store::{Owner, STATEMENTS};
-pub(crate) use store::{load, load_groups, load_many, load_memberships, replace};
 
 use parse::Target;
 use radius_wire::dictionary::{Attribute, Dictionary};

@@ -6,6 +6,7 @@
 use super::{Op, Row, Rows, Side};
 use crate::group::GroupId;
 use identity::{MembershipId, PersonId};
+use kernel::db::Many;
 use kernel::history::Version;
 use kernel::id::Uuid;
 use kernel::seal::SealError;
@@ -55,17 +56,14 @@ macro_rules! between {
         )
     };
 }
-macro_rules! insert {
-    ($table:literal) => {
-        concat!(
-            "INSERT INTO ",
-            $table,
-            " (id, organisation_id, membership_id, group_id, position, attribute, op, value, ",
-            "is_sealed, created, modified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
-        )
-    };
+kernel::many! {
+    /// Checks.
+    pub(crate) CHECKS = access_check (id uuid, organisation_id uuid, membership_id uuid, group_id uuid, position int,
+        attribute text, op text, value text, is_sealed bool, created time, modified time);
+    /// Replies.
+    pub(crate) REPLIES = access_reply (id uuid, organisation_id uuid, membership_id uuid, group_id uuid, position int,
+        attribute text, op text, value text, is_sealed bool, created time, modified time);
 }
-
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -79,8 +77,6 @@ kernel::statements! {
     REPLIES_OF_MANY = identity::among_many!(
         "SELECT id, membership_id AS owner, position, attribute, op, value, is_sealed FROM access_reply WHERE membership_id",
         " ORDER BY membership_id, position");
-    INSERT_CHECK = insert!("access_check");
-    INSERT_REPLY = insert!("access_reply");
     MOVE_CHECK = "UPDATE access_check SET position = $2 WHERE id = $1";
     MOVE_REPLY = "UPDATE access_reply SET position = $2 WHERE id = $1";
     REMOVE_CHECK = "DELETE FROM access_check WHERE id = $1";
@@ -289,6 +285,28 @@ async fn add(
     row: &Row,
 ) -> Result<Uuid, Error> {
     let id = kernel.new_uuid();
+    let values = columns(kernel, organisation, owner, side, position, row, id);
+    tx.insert_many(many(side), &[values]).await?;
+    Ok(id)
+}
+
+fn many(side: Side) -> &'static Many {
+    match side {
+        Side::Check => CHECKS,
+        Side::Reply => REPLIES,
+    }
+}
+
+/// The values of [`CHECKS`] or [`REPLIES`].
+fn columns(
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    owner: Owner,
+    side: Side,
+    position: i64,
+    row: &Row,
+    id: Uuid,
+) -> Vec<Value> {
     let value = if row.is_hidden() {
         kernel
             .keys
@@ -297,7 +315,8 @@ async fn add(
         row.value().to_owned()
     };
     let (membership, group) = owner.columns();
-    let values = kernel::values![
+    let now = kernel.now();
+    kernel::values![
         id,
         organisation,
         membership,
@@ -307,15 +326,50 @@ async fn add(
         row.op().text(),
         value,
         row.is_hidden(),
-        kernel.now()
-    ];
-    let sql = if side == Side::Check {
-        INSERT_CHECK
-    } else {
-        INSERT_REPLY
-    };
-    tx.run(sql, values).await?;
-    Ok(id)
+        now,
+        now
+    ]
+}
+
+/// Writes the first rows of memberships that were just made; their versions are put to `versions`.
+pub(crate) async fn insert_many(
+    tx: &mut Tx,
+    kernel: &Kernel,
+    organisation: OrganisationId,
+    owned: &[(MembershipId, PersonId, Rows)],
+    versions: &mut Vec<Version>,
+) -> Result<(), Error> {
+    for side in [Side::Check, Side::Reply] {
+        let mut values = Vec::new();
+        for (membership, person, rows) in owned {
+            let owner = Owner::Membership(*membership);
+            for (position, row) in (0i64..).zip(rows.side(side)) {
+                let id = kernel.new_uuid();
+                values.push(columns(
+                    kernel,
+                    organisation,
+                    owner,
+                    side,
+                    position,
+                    row,
+                    id,
+                ));
+                let person = Some(*person);
+                versions.push(version(
+                    kernel,
+                    organisation,
+                    owner,
+                    person,
+                    side,
+                    position,
+                    row,
+                    id,
+                ));
+            }
+        }
+        tx.insert_many(many(side), &values).await?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::too_many_arguments)] // a row's columns, once

@@ -136,6 +136,10 @@ macro_rules! columns {
     };
 }
 
+kernel::many! {
+    /// People whom a batch made.
+    pub(crate) PEOPLE = batch_person (batch_id uuid, person_id uuid, created_person bool, created_membership bool, line int, generated text);
+}
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -151,6 +155,7 @@ kernel::statements! {
     ADVANCE = "UPDATE batch SET rows_done = $3, rows_skipped = $4, status = $5, modified = $6
         WHERE id = $1 AND rows_done = $2 AND status IN ('pending', 'processing', 'failed')";
     SET_STATUS = "UPDATE batch SET status = $2, modified = $3 WHERE id = $1";
+    // For somebody who is known: their row may be there from a run that was killed.
     PUT_PERSON = "INSERT INTO batch_person (batch_id, person_id, created_person, created_membership, line, generated)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (batch_id, person_id) DO NOTHING";
     COUNTS = "SELECT CAST(COALESCE(SUM(CASE WHEN created_person THEN 1 ELSE 0 END), 0) AS BIGINT) AS created,
@@ -366,17 +371,26 @@ pub(crate) struct Part {
     pub(crate) generated: Option<String>,
 }
 
-/// Notes what a batch did about a person; what it did about them before stays.
-pub(crate) async fn put_person(tx: &mut Tx, id: BatchId, part: Part) -> Result<(), Error> {
-    let values = kernel::values![
+fn row(id: BatchId, part: &Part) -> Vec<Value> {
+    kernel::values![
         id,
         part.person,
         part.created_person,
         part.created_membership,
         number(part.line),
-        part.generated
-    ];
-    tx.run(PUT_PERSON, values).await.map(|_| ())
+        part.generated.as_deref()
+    ]
+}
+
+/// Notes what a batch did about a person; what it did about them before stays.
+pub(crate) async fn put_person(tx: &mut Tx, id: BatchId, part: Part) -> Result<(), Error> {
+    tx.run(PUT_PERSON, row(id, &part)).await.map(|_| ())
+}
+
+/// Notes the people whom a batch just made.
+pub(crate) async fn put_made(tx: &mut Tx, id: BatchId, parts: &[Part]) -> Result<(), Error> {
+    let rows: Vec<_> = parts.iter().map(|part| row(id, part)).collect();
+    tx.insert_many(PEOPLE, &rows).await
 }
 
 /// Whether a batch made a known person a member.

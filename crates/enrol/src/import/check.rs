@@ -2,7 +2,7 @@
 
 use super::admission;
 use super::decide::{Decision, decide};
-use super::holders::{Asked, Holders};
+use super::holders::Holders;
 use super::problem::Problems;
 use super::reading::Reading;
 use super::row::Row;
@@ -12,6 +12,7 @@ use super::source::Source;
 use super::{CHUNK_ROWS, ImportOptions};
 use crate::batch::{self, Batch};
 use identity::Kind;
+use identity::holders::Asked;
 use kernel::{Error, Kernel, Time};
 use radius_wire::dictionary::Dictionary;
 use std::collections::BTreeSet;

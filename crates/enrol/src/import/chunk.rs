@@ -1,26 +1,32 @@
 //! One chunk: the people it makes and how far the batch got, in one transaction.
 
-use super::check::{asked_names, is_spoken_for};
+use super::check::is_spoken_for;
 use super::decide::{Decision, decide};
-use super::holders::{Asked, Holder, Holders, NAMES};
+use super::holders::Holders;
 use super::meet::METHOD;
 use super::problem::{Problem, Problems};
 use super::row::{Row, numbered};
 use super::rows::Item;
 use super::scan::{Scan, names};
+use super::{CHUNK_ROWS, FIRST_ROWS, MIN_ROWS};
 use crate::batch::{self, Batch, Part, Status, passwords};
+use access::admit::Admission;
 use access::group::Group;
+use identity::holders::{Asked, Holder};
 use identity::{Kind, NewPassword, NewPerson, Organisation, Store};
 use kernel::{Error, Kernel, Tx};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// After how long a chunk is ended early: every reader of news waits for the oldest transaction.
+/// How long a transaction may take, about: every reader of news waits for the oldest one. The next chunk is smaller
+/// after one that took longer, and larger after one that took less than half of it.
 const CHUNK_TIME: Duration = Duration::from_millis(150);
 /// How often a row is tried before it counts as bad: the first time another process may have taken its name between
 /// the question and the answer.
 const MAX_TRIES: u32 = 3;
+/// How many numbers after a username are asked about at a time.
+const NUMBERS: u64 = 64;
 /// For how many usernames it is remembered which numbers are taken; beyond, the search begins anew.
 const MAX_NUMBERED: usize = 100_000;
 /// Highest number after a username; far more than rows of a file.
@@ -43,6 +49,16 @@ pub(super) struct Import<'a> {
     numbers: HashMap<String, u64>,
     /// [`CHUNK_TIME`].
     pub(super) chunk_time: Duration,
+    /// Rows of the next transaction.
+    pub(super) size: usize,
+}
+
+/// What a chunk is about to write.
+#[derive(Default)]
+struct Pile {
+    admissions: Vec<Admission>,
+    /// What the batch notes of each of them.
+    parts: Vec<Part>,
 }
 
 /// How a chunk ended.
@@ -81,6 +97,7 @@ impl<'a> Import<'a> {
             faults: HashMap::new(),
             numbers: HashMap::new(),
             chunk_time: CHUNK_TIME,
+            size: FIRST_ROWS,
         })
     }
 
@@ -117,31 +134,34 @@ impl<'a> Import<'a> {
         (*tries >= MAX_TRIES).then(|| vec![Problem::new(line, None, reason.clone())])
     }
 
-    /// Imports rows until they or the time of one transaction are used up.
-    pub(super) async fn chunk(&mut self, items: &[Item]) -> Result<Ended, Error> {
+    /// Imports rows until they or half the time of one transaction are used up. The names of all of them were asked
+    /// about within the transaction.
+    pub(super) async fn chunk(
+        &mut self,
+        items: &[Item],
+        mut tx: Tx,
+        mut holders: Holders,
+    ) -> Result<Ended, Error> {
         let started = Instant::now();
-        let mut tx = self.kernel.db.begin().await?;
-        let mut holders = Holders::default();
-        let asked = asked_names(items.iter().filter_map(|item| item.row.as_ref().ok()), true);
-        holders
-            .ask(Asked::Tx(&mut tx), self.organisation, asked)
-            .await?;
         let (mut problems, mut warnings) = (Problems::default(), Problems::default());
         let (mut done, mut skipped, mut stopped) = (0, 0, None);
+        let mut pile = Pile::default();
         for item in items {
-            match self.examine(item, &holders) {
+            let outcome = match self.examine(item, &holders) {
                 Ok((row, decision)) => {
-                    let outcome = self.enter(&mut tx, row, decision, &mut holders).await;
-                    match outcome {
-                        Ok(said) => warnings.extend(said),
+                    let entered = self.enter(&mut tx, row, decision, &mut holders, &mut pile);
+                    match entered.await {
+                        Ok(said) => Ok(said),
                         Err(e) if Self::is_about_row(&e) => {
-                            tx.rollback().await?;
-                            self.fault(item.line, &e);
-                            return Ok(Ended::Again);
+                            Err(vec![Problem::new(item.line, None, e.to_string())])
                         }
                         Err(e) => return Err(e),
                     }
                 }
+                Err(bad) => Err(bad),
+            };
+            match outcome {
+                Ok(said) => warnings.extend(said),
                 Err(bad) if self.batch.terms.skip_bad => {
                     skipped += 1;
                     problems.extend(bad);
@@ -152,9 +172,17 @@ impl<'a> Import<'a> {
                 }
             }
             done += 1;
-            if started.elapsed() > self.chunk_time {
+            if started.elapsed() > self.chunk_time / 2 {
                 break;
             }
+        }
+        match self.write(&mut tx, pile, &mut warnings).await {
+            // Somebody took a name in the same instant: the question finds them the next time.
+            Err(Error::Conflict(_)) => {
+                tx.rollback().await?;
+                return Ok(Ended::Again);
+            }
+            other => other?,
         }
         let before = self.batch.rows_done;
         let mut after = self.batch.clone();
@@ -167,6 +195,7 @@ impl<'a> Import<'a> {
         };
         batch::advance(&mut tx, self.kernel, before, &after).await?;
         tx.commit().await?;
+        self.measure(started.elapsed());
         self.batch = after;
         self.problems.merge(problems);
         self.warnings.merge(warnings);
@@ -174,6 +203,32 @@ impl<'a> Import<'a> {
             Some(problems) => Ended::Stopped(problems),
             None => Ended::Rows(done),
         })
+    }
+
+    /// Makes the next chunk smaller or larger, by what this one took.
+    fn measure(&mut self, took: Duration) {
+        if took > self.chunk_time {
+            self.size = (self.size / 2).max(MIN_ROWS);
+        } else if took < self.chunk_time / 2 {
+            self.size = (self.size * 2).min(CHUNK_ROWS);
+        }
+    }
+
+    /// Writes everybody whom a chunk makes, each table in one statement.
+    async fn write(&self, tx: &mut Tx, pile: Pile, warnings: &mut Problems) -> Result<(), Error> {
+        if pile.admissions.is_empty() {
+            return Ok(());
+        }
+        let organisation = self.organisation.id;
+        let made =
+            access::admit::admit_many(tx, self.kernel, organisation, pile.admissions).await?;
+        batch::put_made(tx, self.batch.id, &pile.parts).await?;
+        for (made, part) in made.iter().zip(&pile.parts) {
+            let problem =
+                |said: &identity::Warning| Problem::new(part.line, None, said.to_string());
+            warnings.extend(made.warnings.iter().map(problem));
+        }
+        Ok(())
     }
 
     /// What is to become of a row, or everything that is wrong with it.
@@ -199,7 +254,8 @@ impl<'a> Import<'a> {
         row: &Row,
         decision: Decision,
         holders: &mut Holders,
-    ) -> Result<Vec<Problem>, Error> {
+        pile: &mut Pile,
+    ) -> Result<Option<Problem>, Error> {
         let username = match decision {
             Decision::Create => row.wanted_username().to_owned(),
             Decision::CreateNumbered => self.free_username(tx, row, holders).await?,
@@ -210,7 +266,7 @@ impl<'a> Import<'a> {
                         "somebody with this e-mail address is just being made".to_owned(),
                     ));
                 }
-                return Ok(self.kept_name(row, holder, holders).into_iter().collect());
+                return Ok(self.kept_name(row, holder, holders));
             }
         };
         let made_up = row.password.is_none().then(|| {
@@ -238,28 +294,19 @@ impl<'a> Import<'a> {
             method: METHOD.to_owned(),
         };
         let group = self.named_group(row).or_else(|| self.default_group());
-        let made = access::admit::admit(tx, self.kernel, self.organisation, new, group).await?;
-        let (person, membership) = (made.person.id, made.membership.id);
-        if !row.rules.is_empty() {
-            access::admit::put_rules(
-                tx,
-                self.kernel,
-                self.organisation.id,
-                membership,
-                row.rules.clone(),
-            )
-            .await?;
-        }
+        let rules = row.rules.clone();
+        let admission = Admission::new(self.kernel, self.organisation, new, group, rules)?;
+        let (person, membership) = (admission.person(), admission.membership());
         let generated =
             made_up.map(|made_up| passwords::seal(self.kernel, person.0, &username, &made_up));
-        let part = Part {
+        pile.parts.push(Part {
             person,
             created_person: true,
             created_membership: true,
             line: row.line,
             generated,
-        };
-        batch::put_person(tx, self.batch.id, part).await?;
+        });
+        pile.admissions.push(admission);
         let holder = Holder {
             person,
             membership: Some(membership),
@@ -268,11 +315,7 @@ impl<'a> Import<'a> {
         for (kind, _, _, folded) in names(row).filter(|(kind, ..)| *kind != Kind::Username) {
             holders.put(kind, folded, holder);
         }
-        Ok(made
-            .warnings
-            .iter()
-            .map(|warning| Problem::new(row.line, None, warning.to_string()))
-            .collect())
+        Ok(None)
     }
 
     /// What to say when a row gives somebody who is known another username.
@@ -303,7 +346,7 @@ impl<'a> Import<'a> {
         }
         let mut number = self.numbers.get(base).copied().unwrap_or(1);
         while number < MAX_NUMBER {
-            let numbers = number..number + NAMES as u64;
+            let numbers = number..number + NUMBERS;
             let block: BTreeSet<(Kind, String)> = numbers
                 .clone()
                 .map(|number| (Kind::Username, numbered(base, number)))
@@ -319,7 +362,7 @@ impl<'a> Import<'a> {
                     return Ok(name);
                 }
             }
-            number += NAMES as u64;
+            number += NUMBERS;
         }
         Err(Error::Conflict(format!(
             "username '{base}' exists with every number up to {MAX_NUMBER}"

@@ -1,10 +1,11 @@
 //! What becomes of a row: a new person, or one who is known. Pure.
 
-use super::holders::{Holder, Holders};
+use super::holders::Holders;
 use super::problem::Problem;
 use super::row::Row;
 use super::scan::names;
 use identity::Kind;
+use identity::holders::Holder;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

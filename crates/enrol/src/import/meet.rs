@@ -7,11 +7,12 @@ use super::admission;
 use super::check::asked_names;
 use super::chunk::Import;
 use super::decide::Decision;
-use super::holders::{Asked, Holder, Holders};
+use super::holders::Holders;
 use super::problem::{Problem, Problems};
 use super::row::Row;
 use super::rows::Item;
 use crate::batch::{self, Part};
+use identity::holders::{Asked, Holder};
 use identity::{MembershipId, membership};
 use kernel::{Error, Tx};
 use std::time::Instant;
@@ -20,8 +21,9 @@ use std::time::Instant;
 pub(super) const METHOD: &str = "manual";
 
 /// How meeting ended.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Met {
+    /// Nobody of the chunk is known. Who has its names was asked within this transaction, which has written nothing.
+    Nobody(Tx, Holders),
     /// Every known person among so many first rows is dealt with, or stands behind a row that stops the import.
     Rows(usize),
     /// The database refused a row: it is noted, and the chunk begins anew.
@@ -32,15 +34,7 @@ impl Import<'_> {
     /// Meets the known people of a chunk, up to the first row that stops the import or until the time of one
     /// transaction is used up.
     pub(super) async fn meet(&mut self, items: &[Item]) -> Result<Met, Error> {
-        let mut holders = Holders::default();
-        let rows = items.iter().filter_map(|item| item.row.as_ref().ok());
-        holders
-            .ask(
-                Asked::Db(&self.kernel.db),
-                self.organisation,
-                asked_names(rows, false),
-            )
-            .await?;
+        let (mut tx, holders) = self.ask(items).await?;
         let mut known = Vec::new();
         for (at, item) in items.iter().enumerate() {
             match self.examine(item, &holders) {
@@ -51,13 +45,12 @@ impl Import<'_> {
             }
         }
         if known.is_empty() {
-            return Ok(Met::Rows(items.len()));
+            return Ok(Met::Nobody(tx, holders));
         }
         let mut until = items.len();
         let mut warnings = Problems::default();
         let mut met: Vec<(&Row, Holder, MembershipId)> = Vec::with_capacity(known.len());
         let started = Instant::now();
-        let mut tx = self.kernel.db.begin().await?;
         for (at, row, holder) in known {
             match self.meet_one(&mut tx, row, holder, &mut warnings).await {
                 Ok(membership) => met.push((row, holder, membership)),
@@ -81,6 +74,18 @@ impl Import<'_> {
         Ok(Met::Rows(until))
     }
 
+    /// Begins a chunk's transaction and asks who has its names.
+    pub(super) async fn ask(&self, items: &[Item]) -> Result<(Tx, Holders), Error> {
+        let mut tx = self.kernel.db.begin().await?;
+        tx.fills_tables().await?;
+        let mut holders = Holders::default();
+        let asked = asked_names(items.iter().filter_map(|item| item.row.as_ref().ok()), true);
+        holders
+            .ask(Asked::Tx(&mut tx), self.organisation, asked)
+            .await?;
+        Ok((tx, holders))
+    }
+
     async fn meet_one(
         &self,
         tx: &mut Tx,
@@ -95,7 +100,7 @@ impl Import<'_> {
                 if expires.is_some() {
                     membership::set_expires(tx, kernel, id, expires).await?;
                 }
-                let known = membership::by_id(&kernel.db, id).await?;
+                let known = membership::by_id_in(tx, id).await?;
                 if known.is_some_and(|known| !known.is_verified) {
                     membership::set_verified(tx, kernel, id, true, METHOD).await?;
                 }
@@ -171,6 +176,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    async fn until(import: &mut Import<'_>, items: &[Item]) -> usize {
+        match import.meet(items).await.unwrap() {
+            Met::Rows(until) => until,
+            _ => 0,
+        }
+    }
+
     #[tokio::test]
     async fn known_people_are_met_in_transactions_of_limited_time() {
         let folder = tempfile::tempdir().unwrap();
@@ -234,12 +246,12 @@ mod tests {
         import.chunk_time = Duration::ZERO;
         let joined = async || batch::counts(&kernel.db, batch.id).await.unwrap().joined;
         // The new person stands before the first who is known.
-        assert_eq!(import.meet(&items).await.unwrap(), Met::Rows(2));
+        assert_eq!(until(&mut import, &items).await, 2);
         assert_eq!(joined().await, 1);
-        assert_eq!(import.meet(&items[2..]).await.unwrap(), Met::Rows(1));
+        assert_eq!(until(&mut import, &items[2..]).await, 1);
         assert_eq!(joined().await, 2);
         import.chunk_time = Duration::MAX;
-        assert_eq!(import.meet(&items).await.unwrap(), Met::Rows(4));
+        assert_eq!(until(&mut import, &items).await, 4);
         assert_eq!(joined().await, 3);
         let again = run(&kernel, dictionary, &source, &checked, |_| {}).await;
         assert_eq!(again.unwrap().created, 1);

@@ -55,7 +55,6 @@ mod take_back;
 mod tests;
 
 pub use check::{Checked, check};
-pub use holders::STATEMENTS;
 pub use layout::COLUMNS;
 pub use problem::{MAX_LISTED, Problem, Problems};
 pub use run::{Outcome, Progress, resume, run};
@@ -65,10 +64,14 @@ pub use take_back::{STATEMENTS as TAKE_BACK_STATEMENTS, TakenBack, take_back};
 use identity::{Organisation, Store};
 use kernel::Time;
 
-/// Most rows of one file. More belongs in several batches, so that one of them can be taken back.
-pub const MAX_ROWS: u64 = 500_000;
-/// Most rows of one transaction.
-const CHUNK_ROWS: usize = 250;
+/// Most rows of one file: what is remembered of each name, see [`scan`], then stays below 200 MB.
+pub const MAX_ROWS: u64 = 1_000_000;
+/// Rows of the first transaction; how long it takes says how many the next one gets.
+const FIRST_ROWS: usize = 128;
+/// Fewest rows of a transaction: with fewer, most of its time goes into beginning and ending it.
+const MIN_ROWS: usize = 32;
+/// Most rows of one transaction, and rows that are compared with the database at a time.
+const CHUNK_ROWS: usize = 1_000;
 
 /// How a file is imported.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use radius_wire::dictionary::Dictionary;
 use std::time::Instant;
 
 /// How often one chunk is begun anew because a row of it was refused: each time deals with a row, or comes nearer to it.
-const MAX_ROUNDS: usize = CHUNK_ROWS * 4;
+const MAX_ROUNDS: usize = 1_000;
 
 /// How far an import got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ async fn go_on(
     let mut queue: Vec<Item> = Vec::with_capacity(CHUNK_ROWS);
     let mut rounds = 0;
     loop {
-        while queue.len() < CHUNK_ROWS
+        while queue.len() < import.size
             && let Some(item) = rows.next(&reading)?
         {
             queue.push(item);
@@ -196,8 +196,13 @@ async fn go_on(
             break;
         }
         let started = Instant::now();
-        let ended = match import.meet(&queue).await? {
-            Met::Rows(until) => import.chunk(&queue[..until]).await?,
+        let items = &queue[..queue.len().min(import.size)];
+        let ended = match import.meet(items).await? {
+            Met::Nobody(tx, holders) => import.chunk(items, tx, holders).await?,
+            Met::Rows(until) => {
+                let (tx, holders) = import.ask(&items[..until]).await?;
+                import.chunk(&items[..until], tx, holders).await?
+            }
             Met::Again => Ended::Again,
         };
         match ended {

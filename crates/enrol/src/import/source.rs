@@ -6,8 +6,8 @@ use std::io::{Cursor, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Largest file, in octets: half a million rows with every column filled.
-pub const MAX_FILE_OCTETS: u64 = 256 * 1024 * 1024;
+/// Largest file, in octets: a million rows with every column filled.
+pub const MAX_FILE_OCTETS: u64 = 512 * 1024 * 1024;
 
 /// A file to be imported.
 #[derive(Clone)]

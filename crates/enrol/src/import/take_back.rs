@@ -4,7 +4,8 @@
 //! whom the batch made and who has since become a member elsewhere only leaves this organisation.
 
 use crate::batch::{self, Batch, BatchId, Status};
-use identity::{MembershipId, PersonId, membership, person};
+use identity::membership::{self, Standing};
+use identity::{PersonId, person};
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Kernel, Scope, Tx};
 use serde::Serialize;
@@ -18,10 +19,8 @@ const CHUNK_TIME: Duration = Duration::from_millis(150);
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    MADE = "SELECT p.person_id, p.created_person, p.created_membership, m.id AS membership_id,
-            (SELECT COUNT(*) FROM membership o WHERE o.person_id = p.person_id AND o.organisation_id <> $2) AS elsewhere
-        FROM batch_person p LEFT JOIN membership m ON m.person_id = p.person_id AND m.organisation_id = $2
-        WHERE p.batch_id = $1 ORDER BY p.person_id LIMIT $3";
+    MADE = "SELECT person_id, created_person, created_membership FROM batch_person
+        WHERE batch_id = $1 ORDER BY person_id LIMIT $2";
     RELEASE = "DELETE FROM batch_person WHERE batch_id = $1 AND person_id = $2";
 }
 
@@ -30,8 +29,6 @@ struct MadeRow {
     person_id: Uuid,
     created_person: bool,
     created_membership: bool,
-    membership_id: Option<Uuid>,
-    elsewhere: i64,
 }
 
 /// What was taken back.
@@ -64,14 +61,16 @@ pub async fn take_back(kernel: &Kernel, id: BatchId) -> Result<TakenBack, Error>
     loop {
         let started = Instant::now();
         let mut tx = kernel.db.begin().await?;
-        let made: Vec<MadeRow> = tx
-            .all(MADE, kernel::values![id, batch.organisation, CHUNK])
-            .await?;
+        let made: Vec<MadeRow> = tx.all(MADE, kernel::values![id, CHUNK]).await?;
         if made.is_empty() {
             return Ok(taken);
         }
+        let people: Vec<PersonId> = made.iter().map(|row| PersonId(row.person_id)).collect();
+        let standings = membership::standings(&mut tx, batch.organisation, &people).await?;
         for row in made {
-            undo(&mut tx, kernel, &batch, row, &mut taken).await?;
+            let standing = standings.get(&PersonId(row.person_id)).copied();
+            let standing = standing.unwrap_or_default();
+            undo(&mut tx, kernel, &batch, row, standing, &mut taken).await?;
             if started.elapsed() > CHUNK_TIME {
                 break;
             }
@@ -88,17 +87,18 @@ async fn undo(
     kernel: &Kernel,
     batch: &Batch,
     row: MadeRow,
+    standing: Standing,
     taken: &mut TakenBack,
 ) -> Result<(), Error> {
     let goes = row.created_person || row.created_membership;
-    if let Some(id) = row.membership_id.filter(|_| goes) {
-        access::admit::forget(tx, kernel, MembershipId(id)).await?;
+    if let Some(id) = standing.here.filter(|_| goes) {
+        access::admit::forget(tx, kernel, id).await?;
     }
-    if row.created_person && row.elsewhere == 0 {
+    if row.created_person && !standing.is_elsewhere {
         taken.people += u64::from(person::delete(tx, kernel, PersonId(row.person_id)).await?);
     } else if goes {
-        let ended = match row.membership_id {
-            Some(id) => membership::leave(tx, kernel, MembershipId(id)).await?,
+        let ended = match standing.here {
+            Some(id) => membership::leave(tx, kernel, id).await?,
             None => false,
         };
         taken.memberships += u64::from(ended);

@@ -9,10 +9,12 @@
 //! room that owns the table and are chosen by [`Db::engine`].
 
 mod connect;
+mod many;
 mod migrate;
 mod value;
 
 pub use connect::Location;
+pub use many::{Many, POSTGRES_STATEMENTS};
 pub use value::{Row, Value};
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};

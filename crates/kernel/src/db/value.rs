@@ -55,6 +55,12 @@ value_from! {
     Time => Time, |v| v;
 }
 
+/// A time as the driver writes it for SQLite: rows made in either way compare alike.
+pub(super) fn lite_text(time: Time) -> String {
+    time.to_chrono()
+        .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false)
+}
+
 macro_rules! bind_all {
     ($query:expr, $values:expr) => {{
         let mut query = $query;
