@@ -2,7 +2,8 @@
 //!
 //! Read `door` first, it is a datagram's way through; then `identify` (who sent it), `answer` (what is said) and
 //! `accounting` (what must be kept). `responder`, `delay` and `pool` are the three things that make a UDP server out
-//! of that: duplicates, refusals that wait, work that is slow. `server` starts and stops it all, `writer` and
+//! of that: duplicates, refusals that wait, work that is slow. `server` starts and stops it all, `follow` keeps the
+//! register right, `writer` and
 //! `record` carry what happened to the database.
 //!
 //! This door must **never** hold SQL, block a receive thread on a disk or a database, or answer what it could not
@@ -15,6 +16,7 @@ pub mod config;
 pub mod counts;
 mod delay;
 mod door;
+mod follow;
 mod identify;
 mod lane;
 mod pool;

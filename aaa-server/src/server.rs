@@ -4,6 +4,7 @@ use crate::config::{Purpose, RadiusConfig};
 use crate::counts::Counts;
 use crate::delay::Delay;
 use crate::door::{Acknowledgement, Delayed, Job, Lane, Shared};
+use crate::follow;
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
 use crate::secret_memory::SecretMemory;
@@ -12,7 +13,7 @@ use crate::upgrade::{self, Upgrades};
 use crate::writer;
 use access::limiter::{Limit, LimiterConfig};
 use access::proof_memory::ProofMemory;
-use access::register::{Follower, Register};
+use access::register::Register;
 use access::word::Dropped;
 use journal::{Hooks, Journal, Options, RealDisk};
 use kernel::Kernel;
@@ -24,10 +25,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often the events are read; an operator's change is seen within a second.
-const FOLLOW_EVERY: Duration = Duration::from_millis(200);
-/// How often a failed first load is tried again.
-const LOAD_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a server is made of.
 pub struct ServerParts {
@@ -132,7 +129,7 @@ impl Server {
             })?
         };
         let tasks = vec![
-            tokio::spawn(follow(shared.clone(), stopped.clone())),
+            tokio::spawn(follow::run(shared.clone(), stopped.clone())),
             tokio::spawn(record::run(shared.clone(), stopped.clone())),
             tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
         ];
@@ -428,51 +425,5 @@ async fn hold(
     }
     if let Err(e) = lease.release(&shared.kernel).await {
         tracing::warn!("the node's id is not released: {e}");
-    }
-}
-
-/// Loads the register and keeps it right.
-async fn follow(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut follower = Follower::new(shared.kernel.clone(), shared.register.clone());
-    let mut is_failing = false;
-    loop {
-        let mut is_behind = false;
-        let result = if shared.register.is_ready() {
-            follower.catch_up().await.map(|events| {
-                is_behind =
-                    i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
-            })
-        } else {
-            let begun = Instant::now();
-            follower.load().await.inspect(|()| {
-                tracing::info!(
-                    people = shared.register.people().len(),
-                    nases = shared.register.policy().nases.entries().len(),
-                    milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    "register loaded: logins are decided from memory"
-                );
-            })
-        };
-        match result {
-            Ok(()) if is_failing => {
-                is_failing = false;
-                tracing::info!("the database answers again");
-            }
-            Ok(()) => {}
-            Err(e) => {
-                if !std::mem::replace(&mut is_failing, true) {
-                    tracing::error!("the register cannot be kept right: {e}");
-                }
-            }
-        }
-        let wait = match shared.register.is_ready() {
-            true if is_behind => Duration::ZERO,
-            true => FOLLOW_EVERY,
-            false => LOAD_AGAIN,
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
     }
 }
