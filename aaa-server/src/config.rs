@@ -39,6 +39,9 @@ kernel::config! {
         lock_seconds: u32 = 300,
         /// Accepts kept in the attempts table, per second; refusals are always kept. The rest is counted.
         kept_accepts_per_second: u32 = 200,
+        /// How long logins go on while the database does not answer, in seconds. After that the server falls silent: who
+        /// was shut out meanwhile would get in.
+        serve_stale_for_seconds: u32 = 86_400,
         /// Room for accounting reports that the database has not taken yet, in MiB.
         journal_mib: u64 = 8192,
     }

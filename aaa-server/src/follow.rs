@@ -18,7 +18,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut is_failing = false;
     loop {
         let mut is_behind = false;
-        let result = if shared.register.is_ready() {
+        let result = if shared.register.is_complete() {
             follower.catch_up().await.map(|events| {
                 is_behind =
                     i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
@@ -41,12 +41,24 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             }
             Ok(()) => {}
             Err(e) => {
+                let register = &shared.register;
+                let was_ready = register.is_ready();
+                register.missed(
+                    shared.kernel.now(),
+                    i64::from(shared.config.serve_stale_for_seconds),
+                );
+                if was_ready && !register.is_ready() {
+                    tracing::error!(
+                        seconds = shared.config.serve_stale_for_seconds,
+                        "the database was not heard of for too long: logins are not answered any more"
+                    );
+                }
                 if !std::mem::replace(&mut is_failing, true) {
                     tracing::error!("the register cannot be kept right: {e}");
                 }
             }
         }
-        let wait = match shared.register.is_ready() {
+        let wait = match shared.register.is_complete() {
             true if is_behind => Duration::ZERO,
             true => FOLLOW_EVERY,
             false => LOAD_AGAIN,

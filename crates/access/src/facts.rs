@@ -3,10 +3,11 @@
 use crate::group::GroupId;
 use crate::limiter::KeyKind;
 use crate::question::{Offer, Question};
+use crate::register::Names;
 use crate::rule::{
     AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, RuleSet, internal, matches,
 };
-use identity::{Kind, MembershipId, PersonId};
+use identity::{MembershipId, PersonId};
 use kernel::{OrganisationId, Time};
 use proof::keys::Keys;
 use proof::stored::{Cost, Stored};
@@ -40,14 +41,19 @@ pub struct PersonFacts {
     pub id: PersonId,
     /// False: shut out everywhere.
     pub is_active: bool,
-    /// His user name as he gave it.
-    pub username: String,
-    /// By what names he is found, so that they can be taken back when he changes.
-    pub identifiers: Vec<(Option<OrganisationId>, Kind, String)>,
+    /// How he is called and by what names he is found.
+    pub names: Names,
     /// What is stored of his password.
     pub stored: StoredFacts,
-    /// Where he is a member.
-    pub memberships: Vec<MembershipFacts>,
+    /// Where he is a member: nearly everybody in one organisation.
+    pub memberships: SmallVec<[MembershipFacts; 1]>,
+}
+
+impl PersonFacts {
+    /// His user name as he gave it.
+    pub fn username(&self) -> &str {
+        self.names.username()
+    }
 }
 
 /// What is stored of a password.
@@ -74,10 +80,10 @@ pub struct MembershipFacts {
     pub is_verified: bool,
     /// When the password was set, where that is known.
     pub password_updated: Option<Time>,
-    /// The person's own checks and replies here.
-    pub rules: RuleSet,
-    /// Groups, those looked at first first.
-    pub groups: Vec<GroupId>,
+    /// The person's own checks and replies here. Those who have none share one.
+    pub rules: Arc<RuleSet>,
+    /// Groups, those looked at first first. Those who are in the same ones share them.
+    pub groups: Arc<[GroupId]>,
 }
 
 /// A group as decisions need it.
@@ -115,18 +121,21 @@ pub enum Subject {
 #[derive(Debug, Clone)]
 pub struct ClientFacts {
     /// The NAS's short name, or its name where it has none.
-    pub name: String,
-    address: Vec<u8>,
+    name: SmallVec<[u8; SHORT_NAME_OCTETS]>,
+    address: SmallVec<[u8; 16]>,
 }
+
+/// Octets of a NAS's name that are kept without an allocation: longer than names that people give.
+const SHORT_NAME_OCTETS: usize = 40;
 
 impl ClientFacts {
     /// The NAS of this name, whose packet came from this address.
     pub fn new(name: &str, address: std::net::IpAddr) -> Self {
         Self {
-            name: name.to_owned(),
+            name: SmallVec::from_slice(name.as_bytes()),
             address: match address.to_canonical() {
-                std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
-                std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+                std::net::IpAddr::V4(v4) => SmallVec::from_slice(&v4.octets()),
+                std::net::IpAddr::V6(v6) => SmallVec::from_slice(&v6.octets()),
             },
         }
     }
@@ -145,7 +154,7 @@ pub struct Facts {
     /// What forbids even trying.
     pub lock: Option<LockFacts>,
     /// The member's groups, lowest priority number first.
-    pub groups: Vec<Arc<GroupFacts>>,
+    pub groups: SmallVec<[Arc<GroupFacts>; 2]>,
 }
 
 /// What the proof said.
@@ -238,7 +247,7 @@ impl Lookup for Asked<'_, '_> {
                 self.question.asker.stripped_name().map(str::as_bytes)
             }
             (0, internal::CALLED_STATION_SSID) => self.question.ssid,
-            (0, internal::CLIENT_SHORTNAME) => Some(self.client.name.as_bytes()),
+            (0, internal::CLIENT_SHORTNAME) => Some(&*self.client.name),
             (0, internal::CLIENT_IP_ADDRESS | internal::PACKET_SRC_IP_ADDRESS) => {
                 Some(&*self.client.address).filter(|octets| octets.len() == 4)
             }

@@ -87,6 +87,14 @@ kernel::statements! {
         FROM membership WHERE person_id", " ORDER BY person_id, created, id");
     IDS = "SELECT id FROM person WHERE id > $1 ORDER BY id LIMIT $2";
     HOLDER = "SELECT person_id AS id FROM membership WHERE id = $1";
+    HOLDERS_OF_MANY = among_many!("SELECT id, person_id FROM membership WHERE id", "");
+    // Seven pairs of kind and name: as many as one login can mean. Each engine looks each of them up in the unique index.
+    NAMED_SHARED = "SELECT person_id, kind, folded FROM identifier WHERE realm IS NULL AND ((kind = $1 AND folded = $2)
+        OR (kind = $3 AND folded = $4) OR (kind = $5 AND folded = $6) OR (kind = $7 AND folded = $8)
+        OR (kind = $9 AND folded = $10) OR (kind = $11 AND folded = $12) OR (kind = $13 AND folded = $14))";
+    NAMED_OWN = "SELECT person_id, kind, folded FROM identifier WHERE realm = $15 AND ((kind = $1 AND folded = $2)
+        OR (kind = $3 AND folded = $4) OR (kind = $5 AND folded = $6) OR (kind = $7 AND folded = $8)
+        OR (kind = $9 AND folded = $10) OR (kind = $11 AND folded = $12) OR (kind = $13 AND folded = $14))";
 }
 
 #[derive(sqlx::FromRow)]
@@ -99,6 +107,19 @@ struct PersonRow {
 #[derive(sqlx::FromRow)]
 struct IdRow {
     id: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct HolderRow {
+    id: Uuid,
+    person_id: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct NamedRow {
+    person_id: Uuid,
+    kind: String,
+    folded: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -198,6 +219,59 @@ pub async fn holder(tx: &mut Tx, membership: MembershipId) -> Result<Option<Pers
     Ok(row.map(|row| PersonId(row.id)))
 }
 
+/// Who holds these memberships; those that are gone are not among them.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn holders(
+    db: &Db,
+    memberships: &[MembershipId],
+) -> Result<HashMap<MembershipId, PersonId>, Error> {
+    let mut known = HashMap::with_capacity(memberships.len());
+    for round in rounds(memberships.iter().map(|id| id.0).collect()) {
+        let rows: Vec<HolderRow> = db.all(HOLDERS_OF_MANY, round).await?;
+        let pairs = rows.into_iter();
+        known.extend(pairs.map(|row| (MembershipId(row.id), PersonId(row.person_id))));
+    }
+    Ok(known)
+}
+
+/// Most names that [`named`] looks up at once.
+pub const MAX_NAMES: usize = 7;
+
+/// Who has the first of these names, kind and folded value, that anybody in the realm has: one read of an index.
+/// Names beyond [`MAX_NAMES`] are not looked at.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn named(
+    db: &Db,
+    realm: Option<OrganisationId>,
+    names: &[(Kind, String)],
+) -> Result<Option<PersonId>, Error> {
+    let Some(last) = names.last() else {
+        return Ok(None);
+    };
+    let mut values: Vec<Value> = names
+        .iter()
+        .chain(std::iter::repeat_n(last, MAX_NAMES))
+        .take(MAX_NAMES)
+        .flat_map(|(kind, folded)| kernel::values![kind.word(), folded.as_str()])
+        .collect();
+    let rows: Vec<NamedRow> = match realm {
+        None => db.all(NAMED_SHARED, values).await?,
+        Some(realm) => {
+            values.push(realm.into());
+            db.all(NAMED_OWN, values).await?
+        }
+    };
+    Ok(names.iter().take(MAX_NAMES).find_map(|(kind, folded)| {
+        rows.iter()
+            .find(|row| row.kind == kind.word() && row.folded == *folded)
+            .map(|row| PersonId(row.person_id))
+    }))
+}
+
 /// One person.
 ///
 /// # Errors
@@ -225,10 +299,15 @@ async fn complete(db: &Db, people: Vec<PersonRow>) -> Result<Vec<Known>, Error> 
         return Ok(Vec::new());
     };
     let values = || kernel::values![first, last];
+    let (identifiers, credentials, memberships) = tokio::try_join!(
+        db.all(IDENTIFIERS, values()),
+        db.all(CREDENTIALS, values()),
+        db.all(MEMBERSHIPS, values()),
+    )?;
     let parts = Parts {
-        identifiers: db.all(IDENTIFIERS, values()).await?,
-        credentials: db.all(CREDENTIALS, values()).await?,
-        memberships: db.all(MEMBERSHIPS, values()).await?,
+        identifiers,
+        credentials,
+        memberships,
     };
     Ok(assemble(people, parts))
 }

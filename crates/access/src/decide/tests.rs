@@ -4,6 +4,7 @@ use crate::facts::{
     StoredFacts, Subject,
 };
 use crate::group::GroupId;
+use crate::register::Names;
 use crate::rule::{Compiler, Rows, RuleSet, parse_lines};
 use identity::{Kind, MembershipId, PersonId};
 use kernel::OrganisationId;
@@ -24,6 +25,10 @@ fn rules(text: &str) -> RuleSet {
     let (set, faults) = Compiler::new(Dictionary::builtin()).compile(&rows);
     assert!(faults.is_empty(), "{faults:?}");
     set
+}
+
+fn own(text: &str) -> Arc<RuleSet> {
+    Arc::new(rules(text))
 }
 
 /// A story's facts: alice of the organisation "cafe", password "wonderland".
@@ -62,8 +67,8 @@ impl Case {
                 expires: None,
                 is_verified: true,
                 password_updated: None,
-                rules: RuleSet::default(),
-                groups: Vec::new(),
+                rules: Arc::default(),
+                groups: Arc::default(),
             },
             stored: StoredFacts::Password(Stored::parse("cleartext$wonderland").expect("form")),
             subject_is_known: true,
@@ -91,10 +96,9 @@ impl Case {
         let person = PersonFacts {
             id: PersonId(Uuid::from_u128(3)),
             is_active: self.person_active,
-            username: "alice".into(),
-            identifiers: vec![(None, Kind::Username, "alice".into())],
+            names: Names::new("alice", &[(None, Kind::Username, "alice".into())]),
             stored: self.stored,
-            memberships: vec![self.member],
+            memberships: [self.member].into_iter().collect(),
         };
         let facts = Facts {
             client: ClientFacts::new("lobby", std::net::Ipv4Addr::new(192, 0, 2, 1).into()),
@@ -174,15 +178,15 @@ fn each_check_refuses_with_its_word() {
     check(|c| c.member.is_enabled = false, Err(Refusal::Disabled));
     check(|c| c.member.expires = Some(now()), Err(Refusal::Expired));
     check(
-        |c| c.member.rules = rules("Auth-Type := Reject"),
+        |c| c.member.rules = own("Auth-Type := Reject"),
         Err(Refusal::AuthTypeReject),
     );
     check(
-        |c| c.member.rules = rules("Expiration := \"1 Jan 2020\""),
+        |c| c.member.rules = own("Expiration := \"1 Jan 2020\""),
         Err(Refusal::Expired),
     );
     check(
-        |c| c.member.rules = rules("Login-Time := \"Sa0800-1200\""),
+        |c| c.member.rules = own("Login-Time := \"Sa0800-1200\""),
         Err(Refusal::OutsideHours),
     );
 }
@@ -257,16 +261,16 @@ fn the_least_of_all_limits_is_the_session_timeout() {
     );
     check(
         |c| {
-            c.member.rules = rules("Session-Timeout = 1800\nFall-Through = Yes");
+            c.member.rules = own("Session-Timeout = 1800\nFall-Through = Yes");
             c.groups = vec![("g", rules("Session-Timeout := 3600"))];
         },
         Ok(Some(1800)),
     );
     check(
-        |c| c.member.rules = rules("Login-Time := \"Al1100-1230\""),
+        |c| c.member.rules = own("Login-Time := \"Al1100-1230\""),
         Ok(Some(1800)),
     );
-    check(|c| c.member.rules = rules("Session-Timeout := 0"), Ok(None));
+    check(|c| c.member.rules = own("Session-Timeout := 0"), Ok(None));
     // Less than a second is still a session: 0 would mean "no limit".
     check(
         |c| c.member.expires = Some(now().plus_millis(300)),
@@ -278,8 +282,8 @@ fn the_least_of_all_limits_is_the_session_timeout() {
 fn own_checks_refuse_and_group_checks_skip() {
     let mac = "Calling-Station-Id == \"02:00:00:00:00:01\"";
     let other = "Calling-Station-Id == \"02:00:00:00:00:99\"";
-    check(|c| c.member.rules = rules(mac), Ok(None));
-    check(|c| c.member.rules = rules(other), Err(Refusal::WrongDevice));
+    check(|c| c.member.rules = own(mac), Ok(None));
+    check(|c| c.member.rules = own(other), Err(Refusal::WrongDevice));
     check(
         |c| {
             c.groups = vec![
@@ -299,7 +303,7 @@ fn rules_compare_where_the_question_came_through() {
         ("Client-IP-Address == 192.0.2.1", Ok(None)),
         ("Client-IP-Address == 192.0.2.2", Err(Refusal::WrongNas)),
     ] {
-        check(|c| c.member.rules = rules(rule), expect);
+        check(|c| c.member.rules = own(rule), expect);
     }
 }
 
@@ -329,7 +333,7 @@ fn the_first_group_that_matches_is_the_last_without_fall_through() {
 fn auth_type_accept_asks_for_no_proof() {
     check(
         |c| {
-            c.member.rules = rules("Auth-Type := Accept");
+            c.member.rules = own("Auth-Type := Accept");
             c.password = None;
         },
         Ok(None),

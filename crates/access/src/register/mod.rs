@@ -3,11 +3,20 @@
 //! NASes, groups and organisations lie in one [`Policy`] that is replaced whole; people lie in shards. Reading never
 //! waits for a database: what is not here is not known. It must **never** write to SQL.
 
+mod age;
 mod follow;
+mod load;
+mod lookup;
+pub mod misses;
+mod names;
 mod people;
 
+pub use age::RegisterState;
 pub use follow::Follower;
-pub use people::People;
+pub use lookup::{Answer, Lookup};
+pub use misses::{Miss, Wanted};
+pub use names::{Name, Names};
+pub use people::{Generation, People};
 
 use crate::decide::{Decision, Refused};
 use crate::facts::{ClientFacts, Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
@@ -17,15 +26,18 @@ use crate::nas::{Nas, RouteKind};
 use crate::nas_match::{NasEntry, NasIndex};
 use crate::question::{Asker, Question, ssid_of};
 use crate::word::Refusal;
+use age::Age;
 use arc_swap::{ArcSwap, Guard};
 use identity::{Kind, MembershipId};
-use kernel::{OrganisationId, Time};
+use kernel::{OrganisationId, Position, Time};
+use misses::Misses;
 use proof::mac::Mac;
 use radius_wire::{Packet, attrs};
+use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What changes seldom, as one value.
 #[derive(Default)]
@@ -45,7 +57,8 @@ pub struct Register {
     limiter: Limits,
     /// What stands in for the policy until one was loaded.
     unloaded: Arc<Policy>,
-    ready: AtomicBool,
+    age: Age,
+    misses: Misses,
 }
 
 /// Whose an accounting report is.
@@ -68,13 +81,79 @@ impl Register {
             unloaded,
             people: People::default(),
             limiter: Limits::new(limits),
-            ready: AtomicBool::new(false),
+            age: Age::default(),
+            misses: Misses::default(),
         }
     }
 
-    /// Whether everything was loaded once.
+    /// Whether everything was loaded once, and the database was heard of since or not too long ago.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.age.is_complete() && !self.age.is_silent()
+    }
+
+    /// Whether everything was loaded once: then a name that is not here is nobody's, as far as anybody can tell without
+    /// the database.
+    pub fn is_complete(&self) -> bool {
+        self.age.is_complete()
+    }
+
+    /// Whether logins may be decided: NASes, groups, organisations and locks are here. People may still be loading:
+    /// those who are missing are looked up one by one, see [`Register::miss`], and must not be refused unasked.
+    pub fn can_serve(&self) -> bool {
+        self.age.can_serve()
+    }
+
+    /// How right all this is.
+    pub fn state(&self) -> RegisterState {
+        self.age.state()
+    }
+
+    /// The database did not answer. After so many seconds without a word of it the register is not ready any more.
+    pub fn missed(&self, now: Time, serve_stale_for_seconds: i64) {
+        self.age.missed(now, serve_stale_for_seconds);
+    }
+
+    fn begin_to_serve(&self) {
+        self.age.begin_to_serve();
+    }
+
+    fn loaded(&self, now: Time, position: Position) {
+        self.age.complete(now, position);
+    }
+
+    fn followed(&self, now: Time, position: Position) {
+        self.age.heard(now, position);
+    }
+
+    /// What is to be done before these facts are decided upon: whether somebody who is not known here is to be looked up
+    /// with [`Lookup::run`], and the facts gathered again. A new person's first login may come before the news of him.
+    pub fn miss(&self, now: Time, nas: &NasEntry, question: &Question<'_>, facts: &Facts) -> Miss {
+        let Some(organisation) = &facts.organisation else {
+            return Miss::Settled;
+        };
+        // Somebody known is somebody the news is followed for.
+        if !matches!(facts.subject, Subject::Nobody) {
+            return Miss::Settled;
+        }
+        let asked = &question.asker;
+        let routed = route(&nas.nas, asked, question.ssid, &question.packet);
+        let mut names = Vec::new();
+        if let Some(mac) = asked.mac_login {
+            names.push((Kind::Mac, mac.to_string()));
+        }
+        let name = std::str::from_utf8(asked.user_name).unwrap_or_default();
+        let stripped = asked.stripped_name().filter(|_| routed.by_realm);
+        for name in [Some(name), stripped].into_iter().flatten() {
+            names.extend(NAME_KINDS.into_iter().filter_map(|kind| {
+                let folded = identity::identifier::fold(kind, name).ok()?;
+                Some((kind, folded))
+            }));
+        }
+        let wanted = Wanted {
+            realm: organisation.has_own_names.then_some(organisation.id),
+            names,
+        };
+        self.misses.ask(now, nas.nas.id.0, wanted)
     }
 
     /// Whether NASes were loaded once: before that everybody looks like a stranger.
@@ -101,12 +180,7 @@ impl Register {
         question: &Question<'_>,
     ) -> Facts {
         let policy = self.policy.load();
-        let routed = route(
-            &nas.nas,
-            question.asker.realm().as_deref(),
-            question.ssid,
-            &question.packet,
-        );
+        let routed = route(&nas.nas, &question.asker, question.ssid, &question.packet);
         let organisation = policy.organisations.get(&routed.organisation).cloned();
         let found = organisation
             .as_ref()
@@ -118,10 +192,10 @@ impl Register {
                 .memberships
                 .get(*index)
                 .into_iter()
-                .flat_map(|member| &member.groups)
+                .flat_map(|member| member.groups.iter())
                 .filter_map(|id| policy.groups.get(id).cloned())
                 .collect(),
-            _ => Vec::new(),
+            _ => SmallVec::new(),
         };
         let lock = self.lock_on(now, nas, question, &found.subject);
         let name = if nas.nas.short_name.is_empty() {
@@ -142,8 +216,7 @@ impl Register {
     /// Whose report this is: the organisation by the NAS's routes, the member by User-Name or device.
     pub fn owner_of_report(&self, nas: &NasEntry, packet: &Packet<'_>) -> ReportOwner {
         let asked = Asker::of(packet);
-        let realm = asked.realm();
-        let routed = route(&nas.nas, realm.as_deref(), ssid_of(packet), packet);
+        let routed = route(&nas.nas, &asked, ssid_of(packet), packet);
         let policy = self.policy.load();
         let subject = policy
             .organisations
@@ -264,8 +337,8 @@ impl Register {
             if name.is_empty() {
                 continue;
             }
-            for kind in [Kind::Username, Kind::Email, Kind::Phone] {
-                let Ok(folded) = identity::identifier::fold(kind, name) else {
+            for kind in NAME_KINDS {
+                let Ok(folded) = identity::identifier::folded(kind, name) else {
                     continue;
                 };
                 match self.lookup(organisation, kind, &folded) {
@@ -278,7 +351,11 @@ impl Register {
     }
 
     fn by_mac(&self, organisation: &OrganisationFacts, mac: Mac) -> Subject {
-        self.lookup(organisation, Kind::Mac, &mac.to_string())
+        // Written where it lies, since every device login asks.
+        let mut text = [0u8; MAC_OCTETS];
+        let _ = write!(&mut text[..], "{mac}");
+        let folded = std::str::from_utf8(&text).unwrap_or_default();
+        self.lookup(organisation, Kind::Mac, folded)
     }
 
     fn lookup(&self, organisation: &OrganisationFacts, kind: Kind, folded: &str) -> Subject {
@@ -294,6 +371,11 @@ impl Register {
     }
 }
 
+/// What a user name may be, in the order in which it is tried.
+const NAME_KINDS: [Kind; 3] = [Kind::Username, Kind::Email, Kind::Phone];
+/// Octets of a device's address as it is folded.
+const MAC_OCTETS: usize = "AA-BB-CC-DD-EE-FF".len();
+
 #[derive(Default)]
 struct Found {
     subject: Subject,
@@ -307,7 +389,7 @@ struct Routed {
 }
 
 /// SSID before realm before NAS-Identifier, else the NAS's owner.
-fn route(nas: &Nas, realm: Option<&str>, ssid: Option<&[u8]>, packet: &Packet<'_>) -> Routed {
+fn route(nas: &Nas, asked: &Asker<'_>, ssid: Option<&[u8]>, packet: &Packet<'_>) -> Routed {
     let find = |kind: RouteKind, fits: &dyn Fn(&str) -> bool| {
         nas.routes
             .iter()
@@ -323,8 +405,11 @@ fn route(nas: &Nas, realm: Option<&str>, ssid: Option<&[u8]>, packet: &Packet<'_
                 by_realm: false,
             };
         }
-        let by_realm = realm
-            .and_then(|realm| find(RouteKind::Realm, &|value| value.eq_ignore_ascii_case(realm)));
+        let by_realm = asked.realm().and_then(|realm| {
+            find(RouteKind::Realm, &|value| {
+                value.eq_ignore_ascii_case(&realm)
+            })
+        });
         if let Some(organisation) = by_realm {
             return Routed {
                 organisation,

@@ -1,40 +1,56 @@
 //! People in memory: found by name, held by id, in shards behind small locks.
+//!
+//! A person lies here once. The table of ids and the table of names lead to the same allocation and compare with what is
+//! in it, so no key is kept a second time. Finding somebody takes one lock of a shard for reading, and no allocation. A
+//! person who was read while something changed must **never** take the place of what was read after the change: see
+//! [`People::put_unless_changed`].
 
+use super::names::Name;
 use crate::facts::PersonFacts;
-use identity::{Kind, MembershipId, PersonId};
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use identity::{Kind, PersonId};
 use kernel::OrganisationId;
-use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// Shards: enough that threads of a large machine seldom meet at one.
-const SHARDS: usize = 64;
-
-/// A name in its realm.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Name {
-    realm: Option<OrganisationId>,
-    kind: Kind,
-    folded: String,
-}
+/// Shards: enough that threads of a large machine seldom meet at one. With a million people, tables of so many shards
+/// are three quarters full, and not just doubled.
+const SHARDS: u64 = 80;
 
 #[derive(Default)]
 struct Shard {
-    names: HashMap<Name, PersonId>,
-    people: HashMap<PersonId, Arc<PersonFacts>>,
-    holders: HashMap<MembershipId, PersonId>,
+    people: HashTable<Arc<PersonFacts>>,
+    names: HashTable<Named>,
 }
+
+/// A person under one of his names.
+struct Named {
+    /// Of the name: two people seldom share it, and the table grows without reading names.
+    hash: u64,
+    person: Arc<PersonFacts>,
+}
+
+/// How often news has changed people: see [`People::put_unless_changed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Generation(u64);
 
 /// Everybody.
 pub struct People {
-    shards: Vec<RwLock<Shard>>,
+    shards: Box<[RwLock<Shard>]>,
+    /// Seeded for each process: nobody outside can choose names that share a place.
+    hashing: RandomState,
+    /// One writes at a time, so that the tables agree.
+    writing: Mutex<Generation>,
 }
 
 impl Default for People {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            hashing: RandomState::default(),
+            writing: Mutex::default(),
         }
     }
 }
@@ -50,45 +66,64 @@ impl People {
         let name = Name {
             realm,
             kind,
-            folded: folded.to_owned(),
+            folded,
         };
-        let id = *read(self.shard(&name)).names.get(&name)?;
-        self.by_id(id)
+        let hash = self.hash_of_name(name);
+        read(self.shard(hash))
+            .names
+            .find(hash, |known| known.is(hash, name))
+            .map(|known| known.person.clone())
     }
 
     /// The person with an id.
     pub fn by_id(&self, id: PersonId) -> Option<Arc<PersonFacts>> {
-        read(self.shard(&id)).people.get(&id).cloned()
+        let hash = self.hash_of_id(id);
+        read(self.shard(hash))
+            .people
+            .find(hash, |known| known.id == id)
+            .cloned()
     }
 
     /// Takes a person in, in place of what was known of him.
     pub fn put(&self, person: PersonFacts) {
-        let person = Arc::new(person);
-        let old = write(self.shard(&person.id))
-            .people
-            .insert(person.id, person.clone());
-        for name in names(&person) {
-            write(self.shard(&name)).names.insert(name, person.id);
+        let _writing = self.writing();
+        self.put_in(person);
+    }
+
+    /// Takes a person in who was read at a generation; whether he was. He is not when news was applied since: it may be
+    /// about him, and newer than what was read.
+    pub fn put_unless_changed(&self, read_at: Generation, person: PersonFacts) -> bool {
+        let writing = self.writing();
+        let is_current = *writing == read_at;
+        if is_current {
+            self.put_in(person);
         }
-        for member in &person.memberships {
-            write(self.shard(&member.id))
-                .holders
-                .insert(member.id, person.id);
-        }
-        if let Some(old) = old {
-            let still: Vec<Name> = names(&person).collect();
-            self.drop_names(&old, &still);
-            let is_left = |id| person.memberships.iter().all(|member| member.id != id);
-            self.drop_memberships(&old, is_left);
-        }
+        is_current
+    }
+
+    /// The generation to remember before somebody is read.
+    pub fn generation(&self) -> Generation {
+        *self.writing()
+    }
+
+    /// To be called before news about people is read and applied.
+    pub fn begin_news(&self) {
+        let mut writing = self.writing();
+        writing.0 = writing.0.wrapping_add(1);
     }
 
     /// Forgets a person.
     pub fn remove(&self, id: PersonId) {
-        let old = write(self.shard(&id)).people.remove(&id);
-        if let Some(old) = old {
-            self.drop_names(&old, &[]);
-            self.drop_memberships(&old, |_| true);
+        let _writing = self.writing();
+        let hash = self.hash_of_id(id);
+        let mut shard = write(self.shard(hash));
+        let Ok(entry) = shard.people.find_entry(hash, |known| known.id == id) else {
+            return;
+        };
+        let (old, _) = entry.remove();
+        drop(shard);
+        for name in old.names.iter() {
+            self.drop_name(&old, name);
         }
     }
 
@@ -105,45 +140,95 @@ impl People {
         self.len() == 0
     }
 
-    /// The id of whoever holds a membership.
-    pub fn holder_of(&self, membership: MembershipId) -> Option<PersonId> {
-        read(self.shard(&membership))
-            .holders
-            .get(&membership)
-            .copied()
-    }
-
-    fn drop_memberships(&self, old: &PersonFacts, is_left: impl Fn(MembershipId) -> bool) {
-        for member in old.memberships.iter().filter(|member| is_left(member.id)) {
-            write(self.shard(&member.id)).holders.remove(&member.id);
+    /// Hands everybody to `take`, shard by shard: what changes meanwhile is there as before or as after.
+    pub fn for_each(&self, mut take: impl FnMut(&Arc<PersonFacts>)) {
+        for shard in &self.shards {
+            // Not while the lock is held: whoever takes may be slow.
+            let people: Vec<Arc<PersonFacts>> = read(shard).people.iter().cloned().collect();
+            people.iter().for_each(&mut take);
         }
     }
 
-    fn drop_names(&self, old: &PersonFacts, still: &[Name]) {
-        for name in names(old).filter(|name| !still.contains(name)) {
-            let mut shard = write(self.shard(&name));
-            // The name may have gone to somebody else meanwhile.
-            if let Entry::Occupied(entry) = shard.names.entry(name)
-                && *entry.get() == old.id
+    fn put_in(&self, person: PersonFacts) {
+        let person = Arc::new(person);
+        let hash = self.hash_of_id(person.id);
+        let old = {
+            let mut shard = write(self.shard(hash));
+            let rehash = |known: &Arc<PersonFacts>| self.hash_of_id(known.id);
+            match shard
+                .people
+                .entry(hash, |known| known.id == person.id, rehash)
             {
-                entry.remove();
+                Entry::Occupied(mut entry) => {
+                    Some(std::mem::replace(entry.get_mut(), person.clone()))
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(person.clone());
+                    None
+                }
+            }
+        };
+        for name in person.names.iter() {
+            let hash = self.hash_of_name(name);
+            let named = Named {
+                hash,
+                person: person.clone(),
+            };
+            let mut shard = write(self.shard(hash));
+            match shard
+                .names
+                .entry(hash, |known| known.is(hash, name), |known| known.hash)
+            {
+                Entry::Occupied(mut entry) => *entry.get_mut() = named,
+                Entry::Vacant(entry) => {
+                    entry.insert(named);
+                }
+            }
+        }
+        if let Some(old) = old {
+            let gone = old.names.iter().filter(|name| !person.names.holds(*name));
+            for name in gone {
+                self.drop_name(&old, name);
             }
         }
     }
 
-    fn shard<K: Hash>(&self, key: &K) -> &RwLock<Shard> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        &self.shards[(hasher.finish() % SHARDS as u64) as usize]
+    fn drop_name(&self, old: &PersonFacts, name: Name<'_>) {
+        let hash = self.hash_of_name(name);
+        let mut shard = write(self.shard(hash));
+        // The name may have gone to somebody else meanwhile.
+        let is_his = |known: &Named| known.is(hash, name) && known.person.id == old.id;
+        if let Ok(entry) = shard.names.find_entry(hash, is_his) {
+            entry.remove();
+        }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Generation> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash_of_id(&self, id: PersonId) -> u64 {
+        self.hashing.hash_one(id.0.as_u128())
+    }
+
+    fn hash_of_name(&self, name: Name<'_>) -> u64 {
+        let mut hasher = self.hashing.build_hasher();
+        name.realm.hash(&mut hasher);
+        name.kind.hash(&mut hasher);
+        name.folded.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        // The table takes the lowest and the highest bits.
+        &self.shards[((hash >> 24) % SHARDS) as usize]
     }
 }
 
-fn names(person: &PersonFacts) -> impl Iterator<Item = Name> + '_ {
-    person.identifiers.iter().map(|(realm, kind, folded)| Name {
-        realm: *realm,
-        kind: *kind,
-        folded: folded.clone(),
-    })
+impl Named {
+    fn is(&self, hash: u64, name: Name<'_>) -> bool {
+        self.hash == hash && self.person.names.holds(name)
+    }
 }
 
 fn read(shard: &RwLock<Shard>) -> std::sync::RwLockReadGuard<'_, Shard> {
@@ -157,21 +242,21 @@ fn write(shard: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{MembershipFacts, StoredFacts};
-    use crate::rule::RuleSet;
+    use crate::facts::{PersonFacts, StoredFacts};
+    use crate::register::Names;
     use kernel::id::Uuid;
 
     fn person(id: u128, names: &[&str]) -> PersonFacts {
+        let given: Vec<_> = names
+            .iter()
+            .map(|name| (None, Kind::Username, (*name).to_owned()))
+            .collect();
         PersonFacts {
             id: PersonId(Uuid::from_u128(id)),
             is_active: true,
-            username: names.first().copied().unwrap_or_default().to_owned(),
-            identifiers: names
-                .iter()
-                .map(|name| (None, Kind::Username, (*name).to_owned()))
-                .collect(),
+            names: Names::new(names.first().copied().unwrap_or_default(), &given),
             stored: StoredFacts::Nothing,
-            memberships: Vec::new(),
+            memberships: Default::default(),
         }
     }
 
@@ -189,46 +274,8 @@ mod tests {
         assert_eq!(found(&people, "alice"), None);
         assert_eq!(found(&people, "alicia"), Some(1));
         assert_eq!(found(&people, "ali"), Some(1));
-    }
-
-    fn member(id: u128) -> MembershipFacts {
-        MembershipFacts {
-            id: MembershipId(Uuid::from_u128(id)),
-            organisation: OrganisationId(Uuid::from_u128(9)),
-            is_enabled: true,
-            expires: None,
-            is_verified: true,
-            password_updated: None,
-            rules: RuleSet::default(),
-            groups: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_membership_leads_to_its_holder_until_it_is_left() {
-        let people = People::default();
-        let put = |memberships: &[u128]| {
-            people.put(PersonFacts {
-                memberships: memberships.iter().copied().map(member).collect(),
-                ..person(1, &["alice"])
-            });
-        };
-        let held = |membership| {
-            let holder = people.holder_of(MembershipId(Uuid::from_u128(membership)));
-            holder.map(|person| person.0.as_u128())
-        };
-        put(&[10, 11]);
-        assert_eq!((held(10), held(11), held(12)), (Some(1), Some(1), None));
-        put(&[11, 12]);
-        assert_eq!((held(10), held(11), held(12)), (None, Some(1), Some(1)));
-        people.remove(PersonId(Uuid::from_u128(1)));
-        assert_eq!((held(10), held(11), held(12)), (None, None, None));
-        let left: usize = people
-            .shards
-            .iter()
-            .map(|shard| read(shard).holders.len())
-            .sum();
-        assert_eq!(left, 0);
+        let renamed = people.find(None, Kind::Username, "ali").expect("ali");
+        assert_eq!(renamed.username(), "alicia");
     }
 
     #[test]
@@ -239,5 +286,37 @@ mod tests {
         people.remove(PersonId(Uuid::from_u128(1)));
         assert_eq!(found(&people, "alice"), Some(2));
         assert_eq!(people.len(), 1);
+        people.remove(PersonId(Uuid::from_u128(2)));
+        let names: usize = people.shards.iter().map(|s| read(s).names.len()).sum();
+        assert_eq!((people.len(), names), (0, 0));
+    }
+
+    #[test]
+    fn what_was_read_before_news_does_not_take_its_place() {
+        let people = People::default();
+        let read_at = people.generation();
+        assert!(people.put_unless_changed(read_at, person(1, &["alice"])));
+        people.begin_news();
+        people.remove(PersonId(Uuid::from_u128(1)));
+        assert!(!people.put_unless_changed(read_at, person(1, &["alice"])));
+        assert_eq!(found(&people, "alice"), None);
+        assert!(people.put_unless_changed(people.generation(), person(1, &["alice"])));
+    }
+
+    #[test]
+    fn thousands_are_found_while_the_tables_grow() {
+        let people = People::default();
+        let name = |number| format!("user-{number}");
+        for number in 0..20_000u128 {
+            people.put(person(number, &[&name(number)]));
+        }
+        for number in 0..20_000u128 {
+            assert_eq!(found(&people, &name(number)), Some(number));
+            let known = people.by_id(PersonId(Uuid::from_u128(number)));
+            assert!(known.is_some_and(|known| known.username() == name(number)));
+        }
+        let mut seen = 0;
+        people.for_each(|_| seen += 1);
+        assert_eq!((people.len(), seen), (20_000, 20_000));
     }
 }

@@ -1,11 +1,11 @@
 //! The policy as the rows have it: read whole at the start, later the parts that news is about.
 
-use super::compile;
 use crate::facts::{GroupFacts, OrganisationFacts};
 use crate::group::{self, GroupId};
 use crate::nas;
 use crate::nas_match::{NasEntry, NasIndex};
 use crate::register::Policy;
+use crate::register::load::compile;
 use crate::rule::Compiler;
 use identity::{ORGANISATION_CHANGED, SETTING_CHANGED};
 use kernel::{Error, Event, Kernel, OrganisationId};

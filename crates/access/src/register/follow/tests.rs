@@ -7,7 +7,9 @@ use crate::register::Policy;
 use identity::{Kind, NewOrganisation, NewPerson, Organisation, membership, person, setting};
 use kernel::db::Location;
 use kernel::id::Uuid;
+use kernel::seal::SealError;
 use kernel::{FixedClock, Keyring, News, SeededRng, Time};
+use radius_wire::dictionary::Dictionary;
 use serde_json::json;
 use zeroize::Zeroizing;
 

@@ -1,0 +1,245 @@
+//! Making people of rows: passwords opened, rules compiled, and what many have alike shared between them.
+//!
+//! A person that is damaged must **never** keep others from being loaded.
+
+use super::Register;
+use super::names::Names;
+use crate::admit::{self, MembershipRules};
+use crate::facts::{MembershipFacts, PersonFacts, StoredFacts};
+use crate::group::GroupId;
+use crate::rule::{Compiler, Rows, RuleSet};
+use identity::{Known, MembershipId, PersonId};
+use kernel::seal::SealError;
+use kernel::{Error, Kernel};
+use radius_wire::dictionary::Dictionary;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Lists of groups that are shared. More than sites have; beyond, people get lists of their own for a while.
+const MAX_SHARED: usize = 4_096;
+
+/// What access knows of one membership, ready for decisions.
+#[derive(Clone)]
+pub(super) struct Own {
+    rules: Arc<RuleSet>,
+    groups: Arc<[GroupId]>,
+}
+
+/// What access knows of every membership, for a first load: most have alike what few lists tell.
+#[derive(Default)]
+pub(super) struct OwnOfAll {
+    of: HashMap<MembershipId, u32>,
+    lists: Vec<Own>,
+    /// Lists of those who have no rules of their own, by their groups.
+    plain: HashMap<Arc<[GroupId]>, u32>,
+}
+
+impl OwnOfAll {
+    fn put(&mut self, membership: MembershipId, own: Own) {
+        let number = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
+        let place = if own.rules.is_empty() {
+            *self.plain.entry(own.groups.clone()).or_insert(number)
+        } else {
+            number
+        };
+        if place == number {
+            self.lists.push(own);
+        }
+        self.of.insert(membership, place);
+    }
+
+    pub(super) fn get(&self, membership: MembershipId) -> Option<Own> {
+        let place = *self.of.get(&membership)?;
+        self.lists.get(place as usize).cloned()
+    }
+}
+
+/// Whether it is what was read that is at fault, and not the engine or the ring: reading it again would not help.
+pub(super) fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Engine(e) => matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)),
+        Error::Seal(e) => matches!(e, SealError::Broken { .. }),
+        Error::Invalid(_) => true,
+        _ => false,
+    }
+}
+
+/// Who makes people of rows and puts them into a register.
+pub(super) struct Loader {
+    pub(super) kernel: Kernel,
+    pub(super) register: Arc<Register>,
+    no_rules: Arc<RuleSet>,
+    groups: Mutex<HashSet<Arc<[GroupId]>>>,
+}
+
+impl Loader {
+    pub(super) fn new(kernel: Kernel, register: Arc<Register>) -> Self {
+        Self {
+            kernel,
+            register,
+            no_rules: Arc::default(),
+            groups: Mutex::default(),
+        }
+    }
+
+    /// Reads people again. Who cannot be read because of a damaged row is found by halves, logged and forgotten: the
+    /// others must not wait for him, and what was known of him may be wrong by now.
+    pub(super) async fn reload_people(&self, ids: &[PersonId]) -> Result<(), Error> {
+        // Each step takes a part off and puts back smaller ones, so this ends.
+        let mut parts = vec![ids];
+        while let Some(part) = parts.pop() {
+            match (self.load_people(part).await, part) {
+                (Err(e), [person]) if is_damage(&e) => {
+                    tracing::error!(%person, "a person is left out: {e}");
+                    self.register.people.remove(*person);
+                }
+                (Err(e), _) if is_damage(&e) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (done, _) => done?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_people(&self, ids: &[PersonId]) -> Result<(), Error> {
+        let found = self.read(ids).await?;
+        let there: HashSet<PersonId> = found.iter().map(|person| person.id).collect();
+        for gone in ids.iter().filter(|id| !there.contains(id)) {
+            self.register.people.remove(*gone);
+        }
+        for person in found {
+            self.register.people.put(person);
+        }
+        Ok(())
+    }
+
+    /// Those of these people who are there, as they are now.
+    pub(super) async fn read(&self, ids: &[PersonId]) -> Result<Vec<PersonFacts>, Error> {
+        let found = identity::known::many(&self.kernel.db, ids).await?;
+        let memberships: Vec<MembershipId> = found
+            .iter()
+            .flat_map(|known| known.memberships.iter().map(|membership| membership.id))
+            .collect();
+        let rules = admit::rules_of_many(&self.kernel, &memberships).await?;
+        let mut compiler = Compiler::new(Dictionary::builtin());
+        let mut own = |membership, whose: &str| {
+            let rules = rules.get(&membership)?;
+            Some(self.own(&mut compiler, rules, whose))
+        };
+        Ok(found
+            .into_iter()
+            .map(|known| self.person(known, &mut own))
+            .collect())
+    }
+
+    /// What access knows of every membership.
+    pub(super) async fn own_of_all(&self) -> Result<OwnOfAll, Error> {
+        let mut compiler = Compiler::new(Dictionary::builtin());
+        let mut all = OwnOfAll::default();
+        admit::load_rules(&self.kernel, |rules| {
+            let whose = rules.membership;
+            let own = self.own(&mut compiler, &rules, whose);
+            all.put(whose, own);
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Puts a page of people in.
+    pub(super) fn put(&self, found: Vec<Known>, all: &OwnOfAll) {
+        for known in found {
+            let person = self.person(known, |membership, _: &str| all.get(membership));
+            self.register.people.put(person);
+        }
+    }
+
+    fn own(
+        &self,
+        compiler: &mut Compiler<'_>,
+        rules: &MembershipRules,
+        whose: impl std::fmt::Display,
+    ) -> Own {
+        let groups: Vec<GroupId> = rules.groups.iter().map(|place| place.group).collect();
+        Own {
+            rules: if rules.rows.checks.is_empty() && rules.rows.replies.is_empty() {
+                self.no_rules.clone()
+            } else {
+                Arc::new(compile(compiler, &rules.rows, whose))
+            },
+            groups: self.shared(&groups),
+        }
+    }
+
+    fn shared(&self, groups: &[GroupId]) -> Arc<[GroupId]> {
+        let mut lists = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lists.get(groups) {
+            return known.clone();
+        }
+        if lists.len() >= MAX_SHARED {
+            lists.clear();
+        }
+        let list: Arc<[GroupId]> = groups.into();
+        lists.insert(list.clone());
+        list
+    }
+
+    fn person(
+        &self,
+        known: Known,
+        mut own: impl FnMut(MembershipId, &str) -> Option<Own>,
+    ) -> PersonFacts {
+        let stored = match &known.stored {
+            None => StoredFacts::Nothing,
+            Some(credential) => match identity::password::open(&self.kernel.keys, credential) {
+                Ok(stored) => StoredFacts::Password(stored),
+                Err(e) => {
+                    tracing::error!(person = %known.person, "a stored password cannot be used: {e}");
+                    StoredFacts::Unreadable
+                }
+            },
+        };
+        let memberships = known
+            .memberships
+            .iter()
+            .map(|membership| {
+                let own = own(membership.id, &known.username);
+                let (rules, groups) = match own {
+                    Some(own) => (own.rules, own.groups),
+                    None => (self.no_rules.clone(), Arc::default()),
+                };
+                MembershipFacts {
+                    rules,
+                    groups,
+                    id: membership.id,
+                    organisation: membership.organisation,
+                    is_enabled: membership.is_enabled,
+                    expires: membership.expires,
+                    is_verified: membership.is_verified,
+                    password_updated: known.password_updated,
+                }
+            })
+            .collect();
+        PersonFacts {
+            id: known.person,
+            is_active: known.is_active,
+            names: Names::new(&known.username, &known.identifiers),
+            stored,
+            memberships,
+        }
+    }
+}
+
+/// Compiles an owner's rows; those that make no sense are logged.
+pub(super) fn compile(
+    compiler: &mut Compiler<'_>,
+    rows: &Rows,
+    whose: impl std::fmt::Display,
+) -> RuleSet {
+    let (rules, faults) = compiler.compile(rows);
+    for fault in faults {
+        tracing::warn!(%whose, "a row makes no sense and is not applied: {fault}");
+    }
+    rules
+}
