@@ -25,7 +25,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-
 /// What a server is made of.
 pub struct ServerParts {
     /// Database, clock, randomness, keys.

@@ -1,15 +1,17 @@
 //! NASes, groups, rules, locks and observations on both engines.
 
 use access::admit::{admit, found_organisation, rules_of, set_groups, set_rules};
-use access::limiter::{Key, NewLock};
+use access::limiter::{Key, LimiterConfig, NewLock};
 use access::nas::{self, NewNas, Outcome};
 use access::observation::{self, Observation};
+use access::register::{Follower, Register, RegisterState};
 use access::{group, lock};
 use gatewarden_tests::on_both_engines;
 use gatewarden_tests::place::Store;
-use identity::{NewOrganisation, NewPerson, Organisation};
+use identity::{Kind, Namespace, NewOrganisation, NewPerson, Organisation};
 use kernel::{Error, Scope};
 use radius_wire::dictionary::Dictionary;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 async fn acme(store: &Store) -> Organisation {
@@ -110,5 +112,49 @@ on_both_engines! {
         assert_eq!(seen.first_seen, now);
         assert_eq!(seen.last_seen, now.plus_seconds(60));
         assert_eq!((seen.used_secret, seen.used_next_secret), (Some(now), None));
+    }
+
+    async fn people_are_loaded_and_followed_and_named_in_their_realm(store: Store) {
+        let acme = acme(&store).await;
+        let own = NewOrganisation { namespace: Namespace::Own, ..NewOrganisation::named("isp") };
+        let isp = found_organisation(&store.kernel, own).await.unwrap();
+        let admit_into = async |organisation: &Organisation, new: NewPerson| {
+            let mut tx = store.kernel.db.begin().await.unwrap();
+            let made = admit(&mut tx, &store.kernel, organisation, new, None).await.unwrap();
+            tx.commit().await.unwrap();
+            made.person.id
+        };
+        let shared = admit_into(&acme, NewPerson::named("alice")).await;
+        let own = admit_into(&isp, NewPerson::named("alice")).await;
+        let register = Arc::new(Register::new(LimiterConfig::default()));
+        assert_eq!(register.state(), RegisterState::Loading);
+        let mut follower = Follower::new(store.kernel.clone(), register.clone());
+        follower.load().await.unwrap();
+        assert!(matches!(register.state(), RegisterState::Current { .. }));
+        let carol = NewPerson { email: Some("Carol@Example.org".to_owned()), ..NewPerson::named("carol") };
+        let carol = admit_into(&acme, carol).await;
+        let username = |name: &str| (Kind::Username, name.to_owned());
+        let email = (Kind::Email, "carol@example.org".to_owned());
+        let many: Vec<_> = (0..20).map(|number| username(&format!("user-{number}"))).collect();
+        for (realm, names, expect) in [
+            (None, vec![username("alice")], Some(shared)),
+            (Some(isp.id), vec![username("alice")], Some(own)),
+            (Some(acme.id), vec![username("alice")], None),
+            (None, vec![username("mallory"), email.clone()], Some(carol)),
+            (None, vec![username("carol"), username("alice")], Some(carol)),
+            (None, vec![(Kind::Email, "alice".to_owned())], None),
+            (Some(isp.id), vec![email], None),
+            (None, many, None),
+            (None, Vec::new(), None),
+        ] {
+            let found = identity::known::named(&store.kernel.db, realm, &names).await.unwrap();
+            assert_eq!(found, expect, "{realm:?} {names:?}");
+        }
+        assert!(register.people().by_id(carol).is_none());
+        while follower.catch_up().await.unwrap() > 0 {}
+        let found = register.people().find(None, Kind::Email, "carol@example.org").unwrap();
+        assert_eq!((found.id, found.username()), (carol, "carol"));
+        let found = register.people().find(Some(isp.id), Kind::Username, "alice").unwrap();
+        assert_eq!((found.id, found.memberships[0].groups.len()), (own, 1));
     }
 }

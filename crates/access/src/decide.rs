@@ -293,7 +293,9 @@ fn person(question: &Question<'_>, facts: &Facts, trace: &mut Trace) -> Result<(
     };
     match facts.member() {
         Some((person, _)) => {
-            trace.pass("person", || format!("'{}' is {}", asked(), person.username()));
+            trace.pass("person", || {
+                format!("'{}' is {}", asked(), person.username())
+            });
             Ok(())
         }
         // Somebody of another organisation is nobody here: one tenant must not learn another's people.

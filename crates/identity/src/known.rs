@@ -68,6 +68,29 @@ pub struct KnownMembership {
     pub method: String,
 }
 
+/// SQL for whoever has one of [`MAX_NAMES`] names in a realm.
+macro_rules! named {
+    ($realm:literal) => {
+        concat!(
+            "SELECT person_id, kind, folded FROM identifier WHERE (",
+            $realm,
+            " AND kind = $1 AND folded = $2) OR (",
+            $realm,
+            " AND kind = $3 AND folded = $4) OR (",
+            $realm,
+            " AND kind = $5 AND folded = $6) OR (",
+            $realm,
+            " AND kind = $7 AND folded = $8) OR (",
+            $realm,
+            " AND kind = $9 AND folded = $10) OR (",
+            $realm,
+            " AND kind = $11 AND folded = $12) OR (",
+            $realm,
+            " AND kind = $13 AND folded = $14)"
+        )
+    };
+}
+
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -88,13 +111,10 @@ kernel::statements! {
     IDS = "SELECT id FROM person WHERE id > $1 ORDER BY id LIMIT $2";
     HOLDER = "SELECT person_id AS id FROM membership WHERE id = $1";
     HOLDERS_OF_MANY = among_many!("SELECT id, person_id FROM membership WHERE id", "");
-    // Seven pairs of kind and name: as many as one login can mean. Each engine looks each of them up in the unique index.
-    NAMED_SHARED = "SELECT person_id, kind, folded FROM identifier WHERE realm IS NULL AND ((kind = $1 AND folded = $2)
-        OR (kind = $3 AND folded = $4) OR (kind = $5 AND folded = $6) OR (kind = $7 AND folded = $8)
-        OR (kind = $9 AND folded = $10) OR (kind = $11 AND folded = $12) OR (kind = $13 AND folded = $14))";
-    NAMED_OWN = "SELECT person_id, kind, folded FROM identifier WHERE realm = $15 AND ((kind = $1 AND folded = $2)
-        OR (kind = $3 AND folded = $4) OR (kind = $5 AND folded = $6) OR (kind = $7 AND folded = $8)
-        OR (kind = $9 AND folded = $10) OR (kind = $11 AND folded = $12) OR (kind = $13 AND folded = $14))";
+    // Seven names: as many as one login can mean. The realm is said of each, so that both engines look each up in the
+    // unique index of its realm.
+    NAMED_SHARED = named!("realm IS NULL");
+    NAMED_OWN = named!("realm = $15");
 }
 
 #[derive(sqlx::FromRow)]
