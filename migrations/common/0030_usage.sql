@@ -1,12 +1,26 @@
 -- Usage: sessions (open, and closed in the last 48 hours), running counters, attempts, and how far each journal is applied.
+-- What an interim report changes is in no index: on PostgreSQL its row is then replaced within its page (0033).
 CREATE TABLE session (
     id                    UUID PRIMARY KEY,
     organisation_id       UUID NOT NULL,
     nas_id                UUID NOT NULL,      -- the nil UUID where a client posted the session of a NAS that is not registered
     membership_id         UUID,
+    generation            BIGINT NOT NULL,   -- grows when a NAS uses an id again
+    started               TIMESTAMPTZ NOT NULL,
+    updated               TIMESTAMPTZ NOT NULL,
+    stopped               TIMESTAMPTZ,        -- in no index, so that an end replaces the row within its page too
+    interval_seconds      BIGINT,
+    session_seconds       BIGINT NOT NULL,
+    input_octets          BIGINT NOT NULL,    -- from the client, whatever the device calls it
+    output_octets         BIGINT NOT NULL,    -- to the client
+    input_packets         BIGINT NOT NULL,
+    output_packets        BIGINT NOT NULL,
+    wraps                 BIGINT NOT NULL,   -- inferred wraps of 32-bit counters without Gigawords
+    reported              TIMESTAMPTZ NOT NULL, -- event time of the newest report applied
+    reports               BIGINT NOT NULL,
+    version               BIGINT NOT NULL,   -- grows with every write: who wrote what he remembered sees whether it still stood
     acct_session_id       TEXT NOT NULL,
     identity              TEXT NOT NULL,      -- the device's MAC, else Calling-Station-Id, else User-Name: tells re-used ids apart
-    generation            BIGINT NOT NULL,   -- grows when a NAS uses an id again
     unique_id             TEXT,               -- a client's own; otherwise the id's 32 hex digits
     username              TEXT,
     realm                 TEXT,
@@ -29,45 +43,42 @@ CREATE TABLE session (
     framed_interface_id   TEXT,
     multi_session_id      TEXT,
     class                 TEXT,               -- hex
-    started               TIMESTAMPTZ NOT NULL,
-    updated               TIMESTAMPTZ NOT NULL,
-    stopped               TIMESTAMPTZ,
-    interval_seconds      BIGINT,
-    session_seconds       BIGINT NOT NULL,
-    input_octets          BIGINT NOT NULL,    -- from the client, whatever the device calls it
-    output_octets         BIGINT NOT NULL,    -- to the client
-    input_packets         BIGINT NOT NULL,
-    output_packets        BIGINT NOT NULL,
-    wraps                 BIGINT NOT NULL,   -- inferred wraps of 32-bit counters without Gigawords
     terminate_cause       TEXT,
-    reported              TIMESTAMPTZ NOT NULL, -- event time of the newest report applied
-    reports               BIGINT NOT NULL,
-    ledger                TEXT NOT NULL,      -- JSON: the reports that totals, days, start and stop follow from
     other                 TEXT,               -- attributes without a column, JSON by name
-    UNIQUE (nas_id, acct_session_id, identity, generation)
+    ledger                TEXT NOT NULL       -- JSON: the reports that totals, days, start and stop follow from
 );
+-- Each index costs every session its place in it: these are the ones that a list or the writer asks.
+-- The id first: people and other programs look for sessions by it alone.
+CREATE UNIQUE INDEX session_key ON session (acct_session_id, nas_id, identity, generation);
 -- Lists are read newest first from a place on: each index that serves one ends with (started, id).
 CREATE INDEX session_started ON session (started, id);
 CREATE INDEX session_organisation ON session (organisation_id, started, id);
 CREATE INDEX session_username ON session (username, started, id);
 CREATE INDEX session_calling ON session (calling_station_id, started, id);
 CREATE INDEX session_membership ON session (membership_id, started, id);
-CREATE INDEX session_open ON session (started, id) WHERE stopped IS NULL;
-CREATE INDEX session_open_organisation ON session (organisation_id, started, id) WHERE stopped IS NULL;
-CREATE INDEX session_acct ON session (acct_session_id);
 CREATE UNIQUE INDEX session_unique ON session (unique_id) WHERE unique_id IS NOT NULL;
--- What a restart closes, of the whole NAS and of one box behind it.
-CREATE INDEX session_open_nas ON session (nas_id, id) WHERE stopped IS NULL;
-CREATE INDEX session_open_box ON session (nas_id, nas_ip_address, id) WHERE stopped IS NULL;
-CREATE INDEX session_stopped ON session (stopped) WHERE stopped IS NOT NULL;
 
--- Running totals: counter is 'seconds', 'input_octets' or 'output_octets'; period is the organisation's local day.
+-- Which sessions are open: a narrow row from begin to end. An index of the sessions themselves would cost each end a new
+-- place in all the others.
+CREATE TABLE session_open (
+    id              UUID PRIMARY KEY,
+    organisation_id UUID NOT NULL,
+    nas_id          UUID NOT NULL,
+    started         TIMESTAMPTZ NOT NULL,
+    nas_ip_address  TEXT NOT NULL
+);
+CREATE INDEX session_open_started ON session_open (started, id);
+-- What a restart closes, of the whole NAS and of one box behind it.
+CREATE INDEX session_open_box ON session_open (nas_id, nas_ip_address, id);
+
+-- Running totals of a membership; period is the organisation's local day.
 CREATE TABLE usage (
     membership_id UUID NOT NULL,
-    counter       TEXT NOT NULL,
     period        TEXT NOT NULL,
-    value         BIGINT NOT NULL,
-    PRIMARY KEY (membership_id, counter, period)
+    seconds       BIGINT NOT NULL,
+    input_octets  BIGINT NOT NULL,
+    output_octets BIGINT NOT NULL,
+    PRIMARY KEY (membership_id, period)
 );
 
 CREATE TABLE attempt (

@@ -2,12 +2,13 @@
 //! an installed FreeRADIUS to compare with.
 //!
 //! How to read it: [`place`] gives a test its own database and data folder, [`house`] runs the binary over them,
-//! [`nas`] talks to it, [`rival`] starts the other server, [`source`] reads the repository's own text. It must
+//! [`nas`] talks to it, [`model`] reckons what accounting must come to, [`rival`] starts the other server, [`source`] reads the repository's own text. It must
 //! **never** wait for time to pass where it could wait for something to be true: see [`wait`].
 
 pub mod conformance;
 pub mod differences;
 pub mod house;
+pub mod model;
 pub mod nas;
 pub mod place;
 pub mod rival;

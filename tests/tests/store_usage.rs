@@ -158,7 +158,7 @@ on_both_engines! {
         assert_eq!(total(&store, Counter::OutputOctets).await, 2_020);
         assert_eq!(total(&store, Counter::Seconds).await, 189);
         let rows = counters::of_membership(&store.kernel.db, MEMBER, "2027-01-15", "2027-01-15").await.unwrap();
-        assert_eq!(rows.len(), 3, "one a counter on the day");
+        assert_eq!(rows.len(), 1, "one a day");
     }
 
     async fn a_restart_closes_what_was_open_before_it(store: Store) {
@@ -341,7 +341,10 @@ async fn lists_and_batches_find_their_rows_by_index_on_postgres() {
             _ if name.starts_with("LIST") => kernel::values![
                 nobody, false, "", "", "", now, now, now, nobody, false, nobody, nobody, 10
             ],
-            "POSTGRES_LOCK_BY_KEYS" | "POSTGRES_HISTORY_BY_KEYS" => kernel::values!["[]", 16],
+            "POSTGRES_LOCK_BY_KEYS" | "POSTGRES_HISTORY_BY_KEYS" => {
+                let texts = || kernel::Value::Texts(Vec::new());
+                vec![kernel::Value::Uuids(Vec::new()), texts(), texts(), 16.into()]
+            }
             _ => continue,
         };
         seen += 1;
@@ -358,7 +361,7 @@ async fn lists_and_batches_find_their_rows_by_index_on_postgres() {
             "{name}:\n{plan}"
         );
     }
-    assert_eq!(seen, 9);
+    assert_eq!(seen, 8);
 }
 
 /// Any order and any cut into batches: both engines, and the report by report way, come to the same rows.

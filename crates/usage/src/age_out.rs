@@ -2,7 +2,8 @@
 //!
 //! They move in chunks to `session_history`; a late report brings its row back, and it leaves again later.
 
-use kernel::{Engine, Error, Kernel, Time};
+use kernel::id::Uuid;
+use kernel::{Engine, Error, Kernel, Time, Value};
 
 /// How long a closed session stays in the table of the present.
 pub const PRESENT_SECONDS: i64 = 48 * 3_600;
@@ -18,23 +19,37 @@ kernel::statements! {
         (SELECT id FROM session_history WHERE stopped < $1 ORDER BY stopped LIMIT $2)";
 }
 
-// SQLite's one writer needs no locks but cannot delete inside a CTE; PostgreSQL passes over rows that a report is
-// being applied to.
+// No index knows when a session ended (see the migration): the walk goes by begin. It passes over what is old and goes on,
+// once a run. PostgreSQL also passes over rows that a report is being applied to.
+macro_rules! ended_before {
+    ($lock:literal) => {
+        concat!(
+            "SELECT id, started FROM session
+            WHERE (started, id) > ($1, $2) AND started < $3 AND stopped < $3 ORDER BY started, id LIMIT $4",
+            $lock
+        )
+    };
+}
 kernel::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
+    SQLITE_ENDED = ended_before!("");
     SQLITE_MOVE = "INSERT INTO session_history
-        SELECT * FROM session WHERE stopped IS NOT NULL AND stopped < $1 ORDER BY stopped, id LIMIT $2";
-    SQLITE_REMOVE = "DELETE FROM session WHERE id IN
-        (SELECT id FROM session WHERE stopped IS NOT NULL AND stopped < $1 ORDER BY stopped, id LIMIT $2)";
+        SELECT * FROM session WHERE id IN (SELECT unhex(value) FROM json_each($1))";
+    SQLITE_REMOVE = "DELETE FROM session WHERE id IN (SELECT unhex(value) FROM json_each($1))";
 }
 kernel::statements! {
     /// PostgreSQL's own.
     pub POSTGRES_STATEMENTS;
-    POSTGRES_MOVE = "WITH gone AS (DELETE FROM session WHERE id IN
-            (SELECT id FROM session WHERE stopped IS NOT NULL AND stopped < $1 ORDER BY stopped, id LIMIT $2
-             FOR UPDATE SKIP LOCKED) RETURNING *)
+    POSTGRES_ENDED = ended_before!(" FOR UPDATE SKIP LOCKED");
+    POSTGRES_MOVE = "WITH gone AS (DELETE FROM session WHERE id = ANY(CAST($1 AS UUID[])) RETURNING *)
         INSERT INTO session_history SELECT * FROM gone";
+}
+
+#[derive(sqlx::FromRow)]
+struct Ended {
+    id: Uuid,
+    started: Time,
 }
 
 /// Moves what ended more than [`PRESENT_SECONDS`] ago; how many sessions that were. Run it every few minutes.
@@ -44,8 +59,9 @@ kernel::statements! {
 pub async fn age_out(kernel: &Kernel) -> Result<u64, Error> {
     let before = kernel.now().plus_seconds(-PRESENT_SECONDS);
     let mut moved = 0;
+    let mut place = (Time::from_unix_micros(0), Uuid::nil());
     for _ in 0..MAX_CHUNKS {
-        let chunk = move_chunk(kernel, before).await?;
+        let chunk = move_chunk(kernel, before, &mut place).await?;
         moved += chunk;
         if chunk == 0 {
             break;
@@ -54,15 +70,29 @@ pub async fn age_out(kernel: &Kernel) -> Result<u64, Error> {
     Ok(moved)
 }
 
-async fn move_chunk(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let values = || kernel::values![before, CHUNK];
+async fn move_chunk(
+    kernel: &Kernel,
+    before: Time,
+    place: &mut (Time, Uuid),
+) -> Result<u64, Error> {
     let mut tx = kernel.db.begin().await?;
+    let values = kernel::values![place.0, place.1, before, CHUNK];
+    let ended: Vec<Ended> = match tx.engine() {
+        Engine::Sqlite => tx.all(SQLITE_ENDED, values).await?,
+        Engine::Postgres => tx.all(POSTGRES_ENDED, values).await?,
+    };
+    let Some(last) = ended.last() else {
+        tx.rollback().await?;
+        return Ok(0);
+    };
+    *place = (last.started, last.id);
+    let ids = || vec![Value::Uuids(ended.iter().map(|row| Some(row.id)).collect())];
     let moved = match tx.engine() {
         Engine::Sqlite => {
-            tx.run(SQLITE_MOVE, values()).await?;
-            tx.run(SQLITE_REMOVE, values()).await?
+            tx.run(SQLITE_MOVE, ids()).await?;
+            tx.run(SQLITE_REMOVE, ids()).await?
         }
-        Engine::Postgres => tx.run(POSTGRES_MOVE, values()).await?,
+        Engine::Postgres => tx.run(POSTGRES_MOVE, ids()).await?,
     };
     tx.commit().await?;
     Ok(moved)

@@ -2,9 +2,9 @@
 //!
 //! They grow in the transaction that writes the session, by what the session's days changed.
 
-use crate::session::DayUsage;
+use crate::session::{DayUsage, Totals};
 use kernel::id::Uuid;
-use kernel::{Db, Engine, Error, Tx};
+use kernel::{Db, Engine, Error, Tx, Value};
 use std::collections::BTreeMap;
 
 /// How many rows one page holds.
@@ -13,30 +13,36 @@ pub const PAGE: i64 = 2_000;
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    PAGE_SINCE = "SELECT membership_id, counter, period, value FROM usage
-        WHERE period >= $1 AND (membership_id, counter, period) > ($2, $3, $4)
-        ORDER BY membership_id, counter, period LIMIT $5";
-    OF_MEMBERSHIP = "SELECT membership_id, counter, period, value FROM usage
-        WHERE membership_id = $1 AND period >= $2 AND period <= $3 ORDER BY counter, period";
-    TOTAL = "SELECT CAST(COALESCE(SUM(value), 0) AS BIGINT) AS value FROM usage
-        WHERE membership_id = $1 AND counter = $2 AND period >= $3 AND period <= $4";
+    PAGE_SINCE = "SELECT membership_id, period, seconds, input_octets, output_octets FROM usage
+        WHERE period >= $1 AND (membership_id, period) > ($2, $3) ORDER BY membership_id, period LIMIT $4";
+    OF_MEMBERSHIP = "SELECT membership_id, period, seconds, input_octets, output_octets FROM usage
+        WHERE membership_id = $1 AND period >= $2 AND period <= $3 ORDER BY period";
+    TOTAL = "SELECT CAST(COALESCE(SUM(seconds), 0) AS BIGINT) AS seconds,
+            CAST(COALESCE(SUM(input_octets), 0) AS BIGINT) AS input_octets,
+            CAST(COALESCE(SUM(output_octets), 0) AS BIGINT) AS output_octets
+        FROM usage WHERE membership_id = $1 AND period >= $2 AND period <= $3";
 }
 
-// All that a batch adds comes in one parameter, [[membership, counter, period, value], …], in the order of the rows.
+// All that a batch adds, in the order of the rows: an array for each column, and for SQLite one parameter,
+// [[membership, period, seconds, input, output], …].
 kernel::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
-    SQLITE_GROW = "INSERT INTO usage (membership_id, counter, period, value)
-        SELECT unhex(value ->> 0), value ->> 1, value ->> 2, CAST(value ->> 3 AS BIGINT) FROM json_each($1) WHERE TRUE
-        ON CONFLICT (membership_id, counter, period) DO UPDATE SET value = usage.value + excluded.value";
+    SQLITE_GROW = "INSERT INTO usage (membership_id, period, seconds, input_octets, output_octets)
+        SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE TRUE
+        ON CONFLICT (membership_id, period) DO UPDATE SET seconds = usage.seconds + excluded.seconds,
+            input_octets = usage.input_octets + excluded.input_octets,
+            output_octets = usage.output_octets + excluded.output_octets";
 }
 kernel::statements! {
     /// PostgreSQL's own.
     pub POSTGRES_STATEMENTS;
-    POSTGRES_GROW = "INSERT INTO usage (membership_id, counter, period, value)
-        SELECT CAST(g.more ->> 0 AS UUID), g.more ->> 1, g.more ->> 2, CAST(g.more ->> 3 AS BIGINT)
-        FROM json_array_elements(CAST($1 AS JSON)) AS g(more)
-        ON CONFLICT (membership_id, counter, period) DO UPDATE SET value = usage.value + excluded.value";
+    POSTGRES_GROW = "INSERT INTO usage (membership_id, period, seconds, input_octets, output_octets)
+        SELECT * FROM UNNEST(CAST($1 AS UUID[]), CAST($2 AS TEXT[]), CAST($3 AS BIGINT[]), CAST($4 AS BIGINT[]),
+            CAST($5 AS BIGINT[]))
+        ON CONFLICT (membership_id, period) DO UPDATE SET seconds = usage.seconds + excluded.seconds,
+            input_octets = usage.input_octets + excluded.input_octets,
+            output_octets = usage.output_octets + excluded.output_octets";
 }
 
 /// What is counted.
@@ -75,36 +81,42 @@ impl Counter {
     }
 }
 
-/// One running total.
+/// What a membership used on one day.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct UsageRow {
     /// Whose.
     pub membership_id: Uuid,
-    /// A [`Counter`]'s word.
-    pub counter: String,
     /// The local day, `2027-01-31`.
     pub period: String,
-    /// Seconds or octets.
-    pub value: i64,
+    /// Seconds online.
+    pub seconds: i64,
+    /// Octets from the client.
+    pub input_octets: i64,
+    /// Octets to the client.
+    pub output_octets: i64,
+}
+
+impl UsageRow {
+    /// One counter's value.
+    pub fn of(&self, counter: Counter) -> i64 {
+        match counter {
+            Counter::Seconds => self.seconds,
+            Counter::InputOctets => self.input_octets,
+            Counter::OutputOctets => self.output_octets,
+        }
+    }
 }
 
 /// What a transaction adds to the running totals, gathered so that each row is touched once and in one order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Growth(BTreeMap<(Uuid, Counter, i32), i64>);
+pub struct Growth(BTreeMap<(Uuid, i32), Totals>);
 
 impl Growth {
     /// Gathers what changed.
     pub fn add(&mut self, membership: Uuid, usage: &[DayUsage]) {
         for DayUsage { day, delta } in usage {
-            let each = [
-                (Counter::Seconds, delta.seconds),
-                (Counter::InputOctets, delta.input),
-                (Counter::OutputOctets, delta.output),
-            ];
-            for (counter, value) in each {
-                let sum = self.0.entry((membership, counter, *day)).or_default();
-                *sum = sum.saturating_add(value);
-            }
+            let sum = self.0.entry((membership, *day)).or_default();
+            *sum = sum.plus(*delta);
         }
     }
 
@@ -112,34 +124,38 @@ impl Growth {
     ///
     /// # Errors
     /// [`Error::Engine`].
-    pub async fn write(&self, tx: &mut Tx) -> Result<(), Error> {
-        let more: Vec<serde_json::Value> = self
-            .0
-            .iter()
-            .filter(|(_, value)| **value != 0)
-            .map(|((membership, counter, day), value)| {
-                let period = DayUsage {
-                    day: *day,
-                    delta: Default::default(),
-                }
-                .period();
-                serde_json::json!([
-                    membership.simple().to_string(),
-                    counter.word(),
-                    period,
-                    value
-                ])
-            })
-            .collect();
-        if more.is_empty() {
+    pub async fn write(mut self, tx: &mut Tx) -> Result<(), Error> {
+        self.0.retain(|_, delta| !delta.is_zero());
+        if self.0.is_empty() {
             return Ok(());
         }
-        let sql = match tx.engine() {
-            Engine::Sqlite => SQLITE_GROW,
-            Engine::Postgres => POSTGRES_GROW,
+        let period = |day: i32| {
+            let delta = Totals::default();
+            DayUsage { day, delta }.period()
         };
-        let more = serde_json::Value::Array(more).to_string();
-        tx.run(sql, kernel::values![more]).await?;
+        if tx.engine() == Engine::Sqlite {
+            let more = self.0.iter().map(|((membership, day), delta)| {
+                serde_json::json!([
+                    membership.simple().to_string(),
+                    period(*day),
+                    delta.seconds,
+                    delta.input,
+                    delta.output
+                ])
+            });
+            let more = serde_json::Value::from_iter(more).to_string();
+            tx.run(SQLITE_GROW, kernel::values![more]).await?;
+            return Ok(());
+        }
+        let counts = |of: fn(&Totals) -> i64| Value::Ints(self.0.values().map(|t| Some(of(t))).collect());
+        let values = vec![
+            Value::Uuids(self.0.keys().map(|(membership, _)| Some(*membership)).collect()),
+            Value::Texts(self.0.keys().map(|(_, day)| Some(period(*day))).collect()),
+            counts(|delta| delta.seconds),
+            counts(|delta| delta.input),
+            counts(|delta| delta.output),
+        ];
+        tx.run(POSTGRES_GROW, values).await?;
         Ok(())
     }
 }
@@ -153,14 +169,11 @@ pub async fn page_since(
     period: &str,
     after: Option<&UsageRow>,
 ) -> Result<Vec<UsageRow>, Error> {
-    let (membership, counter, day) = after.map_or((Uuid::nil(), "", ""), |row| {
-        (row.membership_id, row.counter.as_str(), row.period.as_str())
+    let (membership, day) = after.map_or((Uuid::nil(), ""), |row| {
+        (row.membership_id, row.period.as_str())
     });
-    db.all(
-        PAGE_SINCE,
-        kernel::values![period, membership, counter, day, PAGE],
-    )
-    .await
+    db.all(PAGE_SINCE, kernel::values![period, membership, day, PAGE])
+        .await
 }
 
 /// A membership's running totals from one day to another, both included.
@@ -179,7 +192,9 @@ pub async fn of_membership(
 
 #[derive(sqlx::FromRow)]
 struct TotalRow {
-    value: i64,
+    seconds: i64,
+    input_octets: i64,
+    output_octets: i64,
 }
 
 /// One counter's sum from one day to another, both included.
@@ -194,7 +209,11 @@ pub async fn total(
     to: &str,
 ) -> Result<i64, Error> {
     let row: Option<TotalRow> = db
-        .first(TOTAL, kernel::values![membership, counter.word(), from, to])
+        .first(TOTAL, kernel::values![membership, from, to])
         .await?;
-    Ok(row.map_or(0, |row| row.value))
+    Ok(row.map_or(0, |row| match counter {
+        Counter::Seconds => row.seconds,
+        Counter::InputOctets => row.input_octets,
+        Counter::OutputOctets => row.output_octets,
+    }))
 }

@@ -6,7 +6,8 @@
 //! running process, the journal, which keeps what is applied for a day, is read again from where SQL stands. The writer has a thread of its own, because it waits for the journal without a runtime.
 
 use crate::entry::{ACCOUNTING_REPORT, BadEntry, Entry};
-use crate::writer::{Applied, Item, Origin, Outcome, Stretch, apply_batch};
+use crate::writer::memory::Memory;
+use crate::writer::{Applied, Item, Origin, Outcome, Stretch, apply_with};
 use chrono_tz::Tz;
 use journal::{Position, ReadError, Reader, Record};
 use kernel::id::Uuid;
@@ -16,11 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most reports in one transaction; how many it is follows from how long they take.
-pub const BATCH_REPORTS: usize = 200;
+pub const BATCH_REPORTS: usize = 4_096;
+/// How many are tried first, while it is not known how long they take.
+const FIRST_BATCH: usize = 256;
 /// A transaction that takes longer is too large: readers of events wait for it, 250 ms at most.
 const LONG_BATCH: Duration = Duration::from_millis(150);
 /// A report has at most 4 KiB: this bounds memory, not batches.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 /// How long one look at an idle journal takes; also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(250);
 /// A fault of data that comes back this often is no coincidence of two nodes.
@@ -128,6 +131,7 @@ pub struct Writer {
     /// Read, not yet applied; at most one read's worth.
     waiting: Vec<Record>,
     pace: Pace,
+    memory: Memory,
     /// Everything up to here is in SQL as far as is known here, or the journal no longer has it.
     applied: Position,
     data_faults: u32,
@@ -162,7 +166,8 @@ impl Writer {
             progress,
             reader,
             waiting: Vec::new(),
-            pace: Pace(BATCH_REPORTS),
+            pace: Pace(FIRST_BATCH),
+            memory: Memory::default(),
             applied,
             data_faults: 0,
         })
@@ -229,7 +234,8 @@ impl Writer {
         };
         let begun = Instant::now();
         let zone_of = &self.ends.zone_of;
-        let outcome = apply_batch(&self.kernel, &self.origin, stretch, &items, zone_of).await;
+        let (kernel, origin) = (&self.kernel, &self.origin);
+        let outcome = apply_with(kernel, origin, stretch, &items, zone_of, &mut self.memory).await;
         match outcome {
             Ok(Outcome::Applied(applied)) => {
                 self.waiting.drain(..taken);

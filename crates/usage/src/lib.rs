@@ -36,7 +36,7 @@ pub use report::{Report, Status, Unreadable};
 pub use restart::{NAS_RESTARTED, close_restarted, forget_restarts};
 pub use session::{Change, DayUsage, Restart, Session, Totals, Turn};
 pub use writer::{
-    Applied, Item, Origin, Outcome, REPORTS_APPLIED, Stretch, apply_batch, checkpoint,
+    Applied, Item, Origin, Outcome, REPORTS_APPLIED, Stretch, apply_batch, apply_with, checkpoint,
 };
 
 /// Every statement of this room as an engine runs it, so that a test can prepare them all.
@@ -54,12 +54,16 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     let own = match engine {
         kernel::Engine::Sqlite => [
             session::store::SQLITE_STATEMENTS,
+            session::write::SQLITE_STATEMENTS,
+            restart::SQLITE_STATEMENTS,
             counters::SQLITE_STATEMENTS,
             writer::SQLITE_STATEMENTS,
             age_out::SQLITE_STATEMENTS,
         ],
         kernel::Engine::Postgres => [
             session::store::POSTGRES_STATEMENTS,
+            session::write::POSTGRES_STATEMENTS,
+            restart::POSTGRES_STATEMENTS,
             counters::POSTGRES_STATEMENTS,
             writer::POSTGRES_STATEMENTS,
             age_out::POSTGRES_STATEMENTS,

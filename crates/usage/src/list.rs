@@ -18,45 +18,55 @@ const MAX_FOUND: i64 = 20;
 /// A page: `$8` and `$9` are the place it begins behind. Every filter is in every statement; the one named in
 /// `narrowed` stands there bare, so that its index is used. The order is the index's, whichever it is.
 macro_rules! page_of {
-    ($table:literal, $narrowed:literal) => {
+    ($from:literal, $order:literal, $narrowed:literal) => {
         concat!(
-            "SELECT * FROM ",
-            $table,
-            " WHERE (started, id) < ($8, $9) AND ",
+            "SELECT s.* FROM ",
+            $from,
+            " WHERE (",
+            $order,
+            ".started, ",
+            $order,
+            ".id) < ($8, $9) AND ",
             $narrowed,
-            " AND (CAST($1 AS UUID) IS NULL OR organisation_id = $1)
-              AND (NOT $2 OR stopped IS NULL)
-              AND (CAST($3 AS TEXT) IS NULL OR username = $3)
-              AND (CAST($4 AS TEXT) IS NULL OR called_station_id = $4)
-              AND (CAST($5 AS TEXT) IS NULL OR calling_station_id = $5)
-              AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR started >= $6)
-              AND (CAST($7 AS TIMESTAMPTZ) IS NULL OR stopped <= $7)
-              AND (NOT $10 OR stopped IS NOT NULL)
-              AND (CAST($11 AS UUID) IS NULL OR nas_id = $11)
-              AND (CAST($12 AS UUID) IS NULL OR membership_id = $12)
-            ORDER BY started DESC, id DESC LIMIT $13"
+            " AND (CAST($1 AS UUID) IS NULL OR s.organisation_id = $1)
+              AND (NOT $2 OR s.stopped IS NULL)
+              AND (CAST($3 AS TEXT) IS NULL OR s.username = $3)
+              AND (CAST($4 AS TEXT) IS NULL OR s.called_station_id = $4)
+              AND (CAST($5 AS TEXT) IS NULL OR s.calling_station_id = $5)
+              AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR s.started >= $6)
+              AND (CAST($7 AS TIMESTAMPTZ) IS NULL OR s.stopped <= $7)
+              AND (NOT $10 OR s.stopped IS NOT NULL)
+              AND (CAST($11 AS UUID) IS NULL OR s.nas_id = $11)
+              AND (CAST($12 AS UUID) IS NULL OR s.membership_id = $12)
+            ORDER BY ",
+            $order,
+            ".started DESC, ",
+            $order,
+            ".id DESC LIMIT $13"
         )
+    };
+    ($narrowed:literal) => {
+        page_of!("session_all AS s", "s", $narrowed)
     };
 }
 
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    LIST = page_of!("session_all", "TRUE");
-    LIST_OF_ORGANISATION = page_of!("session_all", "organisation_id = $1");
-    LIST_OF_USERNAME = page_of!("session_all", "username = $3");
-    LIST_OF_DEVICE = page_of!("session_all", "calling_station_id = $5");
-    LIST_OF_MEMBERSHIP = page_of!("session_all", "membership_id = $12");
-    LIST_OPEN = page_of!("session", "stopped IS NULL");
-    LIST_OPEN_OF_ORGANISATION = page_of!("session", "stopped IS NULL AND organisation_id = $1");
+    LIST = page_of!("TRUE");
+    LIST_OF_ORGANISATION = page_of!("s.organisation_id = $1");
+    LIST_OF_USERNAME = page_of!("s.username = $3");
+    LIST_OF_DEVICE = page_of!("s.calling_station_id = $5");
+    LIST_OF_MEMBERSHIP = page_of!("s.membership_id = $12");
+    LIST_OPEN = page_of!("session_open AS o CROSS JOIN session AS s", "o", "s.id = o.id");
     BY_ID = "SELECT * FROM session_all
         WHERE (id = $1 OR unique_id = $2) AND (CAST($3 AS UUID) IS NULL OR organisation_id = $3)";
     BY_NAS_ID = "SELECT * FROM session_all
         WHERE (acct_session_id = $1 OR unique_id = $1) AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2)
         ORDER BY started DESC, id DESC LIMIT $3";
-    OPEN = "SELECT * FROM session
-        WHERE stopped IS NULL AND (CAST($1 AS UUID) IS NULL OR organisation_id = $1) AND id > $2
-        ORDER BY id LIMIT $3";
+    OPEN = "SELECT s.* FROM session_open AS o CROSS JOIN session AS s
+        WHERE s.id = o.id AND (CAST($1 AS UUID) IS NULL OR o.organisation_id = $1) AND o.id > $2
+        ORDER BY o.id LIMIT $3";
 }
 
 /// News: a session was ended by hand. Subject: the session; detail: the cause.
@@ -160,8 +170,6 @@ fn statement_for(scope: Scope, filter: &ListFilter) -> &'static str {
         LIST_OF_DEVICE
     } else if filter.username.is_some() {
         LIST_OF_USERNAME
-    } else if filter.is_open == Some(true) && is_scoped {
-        LIST_OPEN_OF_ORGANISATION
     } else if filter.is_open == Some(true) {
         LIST_OPEN
     } else if is_scoped {
@@ -244,7 +252,7 @@ pub async fn mark_closed(
         row.id,
     );
     let mut settlement = Settlement::default();
-    settlement.note(row, false, &change);
+    settlement.note(row, change);
     let applied = settlement.write(&mut tx).await?;
     let detail = serde_json::json!({ "cause": cause });
     tx.tell(now, news.with_detail(detail)).await?;

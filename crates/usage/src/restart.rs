@@ -8,14 +8,15 @@ use crate::session::store::{self, Held};
 use crate::session::{Restart, Session};
 use chrono_tz::Tz;
 use kernel::id::Uuid;
-use kernel::{Db, Error, Kernel, News, OrganisationId, Time, Tx};
+use kernel::{Db, Engine, Error, Kernel, News, OrganisationId, Time, Tx, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// News: a NAS, or a box behind it, has restarted. Subject: the NAS; detail: when and which box.
 pub const NAS_RESTARTED: &str = "nas.restarted";
 /// Rows closed in one transaction: it stays well under the 250 ms that readers of events can wait.
 const CHUNK: i64 = 200;
-/// Boxes behind one NAS of which the last restart is looked at.
-const MAX_RESTARTS: i64 = 1_000;
+/// Boxes behind the NASes of one batch of which the last restart is looked at: the latest.
+const MAX_RESTARTS: i64 = 20_000;
 /// A restart is settled so long after it at the earliest: a transaction that began without knowing of it has ended.
 const SETTLE_AFTER_SECONDS: i64 = 60;
 /// Restarts looked at in one run.
@@ -24,8 +25,6 @@ const MAX_UNSETTLED: i64 = 1_000;
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    OF_NAS = "SELECT nas_id, nas_ip_address, nas_identifier, called_station_id, at FROM nas_restart
-        WHERE nas_id = $1 ORDER BY at DESC LIMIT $2";
     UNSETTLED = "SELECT nas_id, nas_ip_address, nas_identifier, called_station_id, at FROM nas_restart
         WHERE NOT settled ORDER BY at LIMIT $1";
     RECORD = "INSERT INTO nas_restart (nas_id, nas_ip_address, nas_identifier, called_station_id, at, settled)
@@ -37,12 +36,45 @@ kernel::statements! {
     FORGET = "DELETE FROM nas_restart WHERE settled AND at < $1";
 }
 
-/// The last restart of each box behind a NAS.
+kernel::statements! {
+    /// SQLite's own.
+    pub SQLITE_STATEMENTS;
+    SQLITE_OF_NASES = "SELECT nas_id, nas_ip_address, nas_identifier, called_station_id, at FROM nas_restart
+        WHERE nas_id IN (SELECT unhex(value) FROM json_each($1)) ORDER BY at DESC LIMIT $2";
+}
+kernel::statements! {
+    /// PostgreSQL's own.
+    pub POSTGRES_STATEMENTS;
+    POSTGRES_OF_NASES = "SELECT nas_id, nas_ip_address, nas_identifier, called_station_id, at FROM nas_restart
+        WHERE nas_id = ANY(CAST($1 AS UUID[])) ORDER BY at DESC LIMIT $2";
+}
+
+/// The last restart of each box behind some NASes, by NAS.
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub(crate) async fn of_nas(tx: &mut Tx, nas: Uuid) -> Result<Vec<Restart>, Error> {
-    tx.all(OF_NAS, kernel::values![nas, MAX_RESTARTS]).await
+pub(crate) async fn of_nases(
+    tx: &mut Tx,
+    nases: impl Iterator<Item = Uuid>,
+) -> Result<BTreeMap<Uuid, Vec<Restart>>, Error> {
+    let nases: BTreeSet<Uuid> = nases.collect();
+    let mut found: BTreeMap<Uuid, Vec<Restart>> = BTreeMap::new();
+    if nases.is_empty() {
+        return Ok(found);
+    }
+    let sql = match tx.engine() {
+        Engine::Sqlite => SQLITE_OF_NASES,
+        Engine::Postgres => POSTGRES_OF_NASES,
+    };
+    let values = vec![
+        Value::Uuids(nases.into_iter().map(Some).collect()),
+        Value::from(MAX_RESTARTS),
+    ];
+    let restarts: Vec<Restart> = tx.all(sql, values).await?;
+    for restart in restarts {
+        found.entry(restart.nas_id).or_default().push(restart);
+    }
+    Ok(found)
 }
 
 /// Restarts whose sessions' rows may still look open: readers of rows hold them against what they read.
@@ -99,11 +131,12 @@ pub async fn close_restarted(
 ) -> Result<usize, Error> {
     let mut closed = 0;
     for restart in unsettled(&kernel.db).await? {
-        let mut after = Uuid::nil();
+        let mut after = store::Place::default();
         loop {
             let mut tx = kernel.db.begin().await?;
-            let rows = store::open_before(&mut tx, &restart, Held::Skipped, after, CHUNK).await?;
-            let Some(last) = rows.last().map(|row| row.id) else {
+            store::plan(&mut tx).await?;
+            let rows = store::open_before(&mut tx, &restart, Held::Skipped, &after, CHUNK).await?;
+            let Some(last) = rows.last().map(place_of) else {
                 settle(&mut tx, kernel.now(), &restart).await?;
                 tx.commit().await?;
                 break;
@@ -118,6 +151,10 @@ pub async fn close_restarted(
     Ok(closed)
 }
 
+fn place_of(row: &Session) -> store::Place {
+    (row.nas_ip_address.clone(), row.id)
+}
+
 async fn close_rows(
     tx: &mut Tx,
     rows: Vec<Session>,
@@ -127,7 +164,7 @@ async fn close_rows(
     let mut settlement = Settlement::default();
     for mut row in rows.into_iter().filter(|row| restart.covers(row)) {
         let change = row.close_for_restart(restart, zone_of(row.organisation_id));
-        settlement.note(row, false, &change);
+        settlement.note(row, change);
     }
     settlement.write(tx).await
 }
@@ -138,12 +175,12 @@ async fn settle(tx: &mut Tx, now: Time, restart: &Restart) -> Result<(), Error> 
     if now.seconds_since(restart.at) < SETTLE_AFTER_SECONDS {
         return Ok(());
     }
-    let mut after = Uuid::nil();
+    let mut after = store::Place::default();
     loop {
-        let rows = store::open_before(tx, restart, Held::Included, after, CHUNK).await?;
+        let rows = store::open_before(tx, restart, Held::Included, &after, CHUNK).await?;
         match rows.last() {
             Some(_) if rows.iter().any(|row| restart.covers(row)) => return Ok(()),
-            Some(last) => after = last.id,
+            Some(last) => after = place_of(last),
             None => break,
         }
     }

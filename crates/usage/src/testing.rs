@@ -138,7 +138,8 @@ kernel::statements! {
     STATEMENTS;
     SESSIONS = "SELECT * FROM session ORDER BY started, id";
     PAST = "SELECT * FROM session_history ORDER BY started, id";
-    USAGE = "SELECT membership_id, counter, period, value FROM usage ORDER BY membership_id, counter, period";
+    USAGE = "SELECT membership_id, period, seconds, input_octets, output_octets FROM usage
+        ORDER BY membership_id, period";
     UNREADABLE = "SELECT COUNT(*) AS count FROM report_unreadable";
 }
 
@@ -177,9 +178,12 @@ impl House {
     /// Running totals as (counter, day, value).
     pub(crate) async fn usage(&self) -> Vec<(String, String, i64)> {
         let rows: Vec<crate::UsageRow> = self.kernel.db.all(USAGE, Vec::new()).await.unwrap();
-        rows.into_iter()
-            .map(|row| (row.counter, row.period, row.value))
-            .collect()
+        let of = |counter: crate::Counter| {
+            let rows = rows.iter().filter(move |row| row.of(counter) != 0);
+            rows.map(move |row| (counter.word().to_owned(), row.period.clone(), row.of(counter)))
+        };
+        use crate::Counter::{InputOctets, OutputOctets, Seconds};
+        [InputOctets, OutputOctets, Seconds].into_iter().flat_map(of).collect()
     }
 
     pub(crate) async fn unreadable(&self) -> i64 {

@@ -3,25 +3,28 @@
 //! The transaction holds everything: the sessions, the counters, restarts, what could not be read, the news, and how
 //! far the journal is applied. Whatever is killed in between, the batch is applied as a whole or not at all, and one
 //! that is applied already is recognised by the checkpoint. Two nodes that report about one session meet in its row:
-//! rows are locked in the order of their keys, and what is applied is applied to what is stored.
+//! what is applied is applied to what is stored, whether it was read and locked or is remembered ([`memory`]) and found
+//! unchanged by the statement that writes it.
 //!
 //! A database may be put back under a running process: a standby that lagged takes over, a backup is restored. Its
 //! checkpoint then lies before the batch at hand; the batch is refused, and the journal is read from there again.
 
+pub mod memory;
 mod same_key;
 
 use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
 use crate::report::Report;
 use crate::restart;
-use crate::session::Restart;
+use crate::session::{Restart, Session};
 use crate::session::store::{self, Key};
 use chrono_tz::Tz;
 use journal::Position;
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Kernel, News, OrganisationId, Time, Tx};
+use memory::Memory;
 use same_key::SameKey;
-use std::collections::btree_map::{self, BTreeMap};
+use std::collections::BTreeMap;
 
 /// News: a batch of reports was applied. Subject: the batch; detail: node, journal, the last position, how many.
 pub const REPORTS_APPLIED: &str = "reports.applied";
@@ -129,8 +132,49 @@ pub async fn apply_batch(
     items: &[Item],
     zone_of: impl Fn(Uuid) -> Tz,
 ) -> Result<Outcome, Error> {
+    apply_with(kernel, origin, stretch, items, zone_of, &mut Memory::default()).await
+}
+
+/// The same with a memory of open sessions, kept from batch to batch.
+///
+/// # Errors
+/// As [`apply_batch`]; what was remembered wrongly is forgotten and the batch applied to what is stored.
+pub async fn apply_with(
+    kernel: &Kernel,
+    origin: &Origin,
+    stretch: Stretch,
+    items: &[Item],
+    zone_of: impl Fn(Uuid) -> Tz,
+    memory: &mut Memory,
+) -> Result<Outcome, Error> {
+    let remembered = memory.len();
+    match apply_once(kernel, origin, stretch, items, &zone_of, memory).await {
+        // The sessions of this batch were taken out of memory: the second time they are read.
+        Err(error)
+            if memory.len() < remembered
+                && (error.is_duplicate() || matches!(error, Error::Conflict(_))) =>
+        {
+            apply_once(kernel, origin, stretch, items, &zone_of, memory).await
+        }
+        Ok(Outcome::Behind(position)) => {
+            memory.clear();
+            Ok(Outcome::Behind(position))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn apply_once(
+    kernel: &Kernel,
+    origin: &Origin,
+    stretch: Stretch,
+    items: &[Item],
+    zone_of: &impl Fn(Uuid) -> Tz,
+    memory: &mut Memory,
+) -> Result<Outcome, Error> {
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
+    store::plan(&mut tx).await?;
     let applied_to = lock_checkpoint(&mut tx, origin).await?;
     if applied_to < stretch.after {
         tx.rollback().await?;
@@ -162,7 +206,7 @@ pub async fn apply_batch(
         tx.rollback().await?;
         return Ok(Outcome::Applied(applied));
     }
-    apply_reports(kernel, &mut tx, now, &reports, &mut applied, &zone_of).await?;
+    apply_reports(kernel, &mut tx, now, &reports, &mut applied, zone_of, memory).await?;
     let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
     tx.run(
         SET_CHECKPOINT,
@@ -184,6 +228,10 @@ pub async fn apply_batch(
         .await?;
     }
     tx.commit().await?;
+    let alone = applied.sessions.iter().filter(|applied| applied.is_alone);
+    for applied in alone.filter(|applied| applied.session.is_open()) {
+        memory.put(&applied.session);
+    }
     Ok(Outcome::Applied(applied))
 }
 
@@ -240,6 +288,7 @@ async fn apply_reports(
     reports: &[Report],
     applied: &mut Applied,
     zone_of: &impl Fn(Uuid) -> Tz,
+    memory: &mut Memory,
 ) -> Result<(), Error> {
     let mut by_key: BTreeMap<Key, Vec<&Report>> = BTreeMap::new();
     let mut restarts: Vec<(OrganisationId, Restart)> = Vec::new();
@@ -254,27 +303,43 @@ async fn apply_reports(
     for (organisation, restart) in &restarts {
         restart::record(tx, now, *organisation, restart).await?;
     }
-    let mut known: BTreeMap<Uuid, Vec<Restart>> = BTreeMap::new();
+    let known = restart::of_nases(tx, by_key.keys().map(|key| key.nas)).await?;
+    let of_nas = |nas: &Uuid| known.get(nas).map_or(&[][..], Vec::as_slice);
     let mut settlement = Settlement::default();
-    let mut current = store::lock(tx, by_key.keys()).await?;
-    // What is new here is mostly new altogether, but history must say so.
-    let is_new = |key: &&Key| !current.contains_key(*key);
-    let mut past = store::history(tx, by_key.keys().filter(is_new)).await?;
+    let mut unread: Vec<(&Key, &[&Report])> = Vec::new();
+    let mut ready: Vec<(SameKey<'_>, &[&Report])> = Vec::with_capacity(by_key.len());
     for (key, reports) in &by_key {
-        let restarts = match known.entry(key.nas) {
-            btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            btree_map::Entry::Vacant(entry) => entry.insert(restart::of_nas(tx, key.nas).await?),
+        let restarts = of_nas(&key.nas);
+        let is_about = |session: &Session| {
+            reports
+                .iter()
+                .all(|report| same_key::is_surely_about(session, report, restarts))
         };
-        let mut sessions = match current.remove(key) {
+        match memory.take(key).filter(is_about) {
+            Some(session) => ready.push((SameKey::new(key, vec![session], None), reports)),
+            None => unread.push((key, reports)),
+        }
+    }
+    let keys: Vec<&Key> = unread.iter().map(|(key, _)| *key).collect();
+    let mut current = store::lock(tx, &keys).await?;
+    // What is new here is mostly new altogether, but history must say so.
+    let new: Vec<&Key> = keys.into_iter().filter(|key| !current.contains_key(*key)).collect();
+    let mut past = store::history(tx, &new).await?;
+    for (key, reports) in unread {
+        let sessions = match current.remove(key) {
             Some(current) => SameKey::new(key, current, None),
             None => SameKey::new(key, Vec::new(), Some(past.remove(key).unwrap_or_default())),
         };
+        ready.push((sessions, reports));
+    }
+    for (mut sessions, reports) in ready {
         for report in reports {
             let zone = zone_of(report.organisation.0);
             sessions
-                .apply(kernel, tx, report, restarts, zone, &mut settlement)
+                .apply(kernel, tx, report, of_nas(&report.nas), zone)
                 .await?;
         }
+        sessions.settle(&mut settlement);
     }
     applied.restarts = restarts.into_iter().map(|(_, restart)| restart).collect();
     applied.sessions = settlement.write(tx).await?;

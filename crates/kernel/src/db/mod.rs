@@ -9,11 +9,13 @@
 //! room that owns the table and are chosen by [`Db::engine`].
 
 mod connect;
+mod copy;
 mod many;
 mod migrate;
 mod value;
 
 pub use connect::Location;
+pub use copy::CopyRows;
 pub use many::{Many, POSTGRES_STATEMENTS};
 pub use value::{Row, Value};
 

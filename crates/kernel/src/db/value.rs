@@ -30,6 +30,14 @@ pub enum Value {
     Bool(Option<bool>),
     /// TIMESTAMPTZ.
     Time(Option<Time>),
+    /// UUID[]; as in all arrays, JSON text for SQLite's `json_each`: here hex digits.
+    Uuids(Vec<Option<Uuid>>),
+    /// TEXT[].
+    Texts(Vec<Option<String>>),
+    /// BIGINT[].
+    Ints(Vec<Option<i64>>),
+    /// TIMESTAMPTZ[]; text of SQLite's form in its JSON.
+    Times(Vec<Option<Time>>),
 }
 
 macro_rules! value_from {
@@ -62,7 +70,7 @@ pub(super) fn lite_text(time: Time) -> String {
 }
 
 macro_rules! bind_all {
-    ($query:expr, $values:expr) => {{
+    ($query:expr, $values:expr, $array:ident) => {{
         let mut query = $query;
         for value in $values {
             query = match value {
@@ -71,33 +79,60 @@ macro_rules! bind_all {
                 Value::Int(v) => query.bind(v),
                 Value::Bool(v) => query.bind(v),
                 Value::Time(v) => query.bind(v.map(Time::to_chrono)),
+                Value::Uuids(v) => query.bind($array!(v, |id: Uuid| id.simple().to_string())),
+                Value::Texts(v) => query.bind($array!(v, |text: String| text)),
+                Value::Ints(v) => query.bind($array!(v, |number: i64| number)),
+                Value::Times(v) => {
+                    let times: Vec<_> = v.into_iter().map(|at| at.map(Time::to_chrono)).collect();
+                    query.bind($array!(times, lite_time))
+                }
             };
         }
         query
     }};
 }
 
+/// PostgreSQL takes arrays.
+macro_rules! as_it_is {
+    ($values:expr, $form:expr) => {
+        $values
+    };
+}
+
+/// SQLite takes them as text.
+macro_rules! json_array {
+    ($values:expr, $form:expr) => {{
+        let values = $values.into_iter().map(|value| value.map($form));
+        serde_json::Value::from_iter(values.map(serde_json::Value::from)).to_string()
+    }};
+}
+
+/// The text that SQLite's driver writes for a time.
+fn lite_time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false)
+}
+
 pub(super) fn lite(
     sql: &'static str,
     values: Vec<Value>,
 ) -> Query<'static, Sqlite, SqliteArguments> {
-    bind_all!(sqlx::query(sql), values)
+    bind_all!(sqlx::query(sql), values, json_array)
 }
 
 pub(super) fn pg(sql: &'static str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
-    bind_all!(sqlx::query(sql), values)
+    bind_all!(sqlx::query(sql), values, as_it_is)
 }
 
 pub(super) fn lite_as<T: Row>(
     sql: &'static str,
     values: Vec<Value>,
 ) -> QueryAs<'static, Sqlite, T, SqliteArguments> {
-    bind_all!(sqlx::query_as(sql), values)
+    bind_all!(sqlx::query_as(sql), values, json_array)
 }
 
 pub(super) fn pg_as<T: Row>(
     sql: &'static str,
     values: Vec<Value>,
 ) -> QueryAs<'static, Postgres, T, PgArguments> {
-    bind_all!(sqlx::query_as(sql), values)
+    bind_all!(sqlx::query_as(sql), values, as_it_is)
 }

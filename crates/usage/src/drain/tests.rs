@@ -260,7 +260,7 @@ async fn what_sql_has_lost_is_applied_again_when_it_was_put_back() {
 #[test]
 fn batches_shrink_fast_when_they_are_long_and_grow_slowly() {
     let (long, short) = (Duration::from_millis(151), Duration::from_millis(150));
-    let mut pace = Pace(BATCH_REPORTS);
+    let mut pace = Pace(200);
     let shrinking: Vec<usize> = (0..9)
         .map(|_| {
             pace.took(long);

@@ -14,11 +14,29 @@ macro_rules! details {
         }
 
         impl Details {
-            /// Takes over what a report says. What an older report says only fills gaps.
-            pub fn merge(&mut self, said: &Details, is_newest: bool) {
-                $(if said.$field.is_some() && (is_newest || self.$field.is_none()) {
+            /// Takes over what a report says; whether that changed anything. What an older report says only fills gaps.
+            pub fn merge(&mut self, said: &Details, is_newest: bool) -> bool {
+                let mut changed = false;
+                $(if said.$field.is_some()
+                    && (is_newest || self.$field.is_none())
+                    && self.$field != said.$field
+                {
                     self.$field.clone_from(&said.$field);
+                    changed = true;
                 })*
+                changed
+            }
+
+            /// The fields, one after the other.
+            pub(crate) fn texts(&self) -> [&Option<String>; [$(stringify!($field)),*].len()] {
+                [$(&self.$field),*]
+            }
+
+            /// From the fields, one after the other; none when one is missing.
+            pub(crate) fn from_texts(
+                mut next: impl FnMut() -> Option<Option<String>>,
+            ) -> Option<Details> {
+                Some(Details { $($field: next()?,)* })
             }
         }
     };

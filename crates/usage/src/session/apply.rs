@@ -53,6 +53,8 @@ pub struct Change {
     pub usage: Vec<DayUsage>,
     /// Whether the session opened or closed.
     pub turn: Turn,
+    /// Whether what describes it or its begin changed: more than what every report changes.
+    pub is_described: bool,
 }
 
 /// A local day as a number that sorts.
@@ -67,6 +69,7 @@ struct Before {
     membership: Option<Uuid>,
     by_day: BTreeMap<i32, Totals>,
     is_open: bool,
+    started: Time,
 }
 
 impl Session {
@@ -99,6 +102,7 @@ impl Session {
             terminate_cause: None,
             reported: report.event_time,
             reports: 0,
+            version: 0,
             other: None,
             ledger: Ledger::default(),
         }
@@ -127,9 +131,11 @@ impl Session {
                 day,
             });
         }
-        self.describe(report);
+        let is_described = self.describe(report);
         self.refresh();
-        self.change_since(&before)
+        let mut change = self.change_since(&before);
+        change.is_described |= is_described;
+        change
     }
 
     /// Ends it because its NAS restarted.
@@ -164,7 +170,8 @@ impl Session {
         self.change_since(&before)
     }
 
-    fn describe(&mut self, report: &Report) {
+    /// Takes over what describes it; whether that changed anything but what every report changes.
+    fn describe(&mut self, report: &Report) -> bool {
         let is_newest = self.reports == 0 || report.event_time >= self.reported;
         if is_newest && self.reports > 0 {
             let interval = report.event_time.seconds_since(self.reported);
@@ -173,12 +180,15 @@ impl Session {
                 self.interval_seconds = Some(interval);
             }
         }
+        let mut changed = self.membership_id.is_none() && report.membership.is_some();
         self.membership_id = self.membership_id.or(report.membership);
         if is_newest {
-            self.nas_ip_address = report.nas_ip_address();
+            let address = report.nas_ip_address();
+            changed |= address != self.nas_ip_address;
+            self.nas_ip_address = address;
         }
-        fill(&mut self.group_name, &report.group, is_newest);
-        self.details.merge(&report.details, is_newest);
+        changed |= fill(&mut self.group_name, &report.group, is_newest);
+        changed |= self.details.merge(&report.details, is_newest);
         if report.status.ends() {
             fill(
                 &mut self.connection_info_stop,
@@ -186,7 +196,7 @@ impl Session {
                 is_newest,
             );
         } else {
-            fill(
+            changed |= fill(
                 &mut self.connection_info_start,
                 &report.connect_info,
                 report.status.begins(),
@@ -208,6 +218,7 @@ impl Session {
         self.reported = self.reported.max(report.event_time);
         self.updated = self.updated.max(report.received);
         self.reports = self.reports.saturating_add(1);
+        changed
     }
 
     /// Everything that follows from the ledger.
@@ -230,6 +241,7 @@ impl Session {
             membership: self.membership_id,
             by_day: self.ledger.by_day(),
             is_open: self.is_open(),
+            started: self.started,
         }
     }
 
@@ -247,14 +259,20 @@ impl Session {
             (false, true) => Turn::Reopened,
             _ => Turn::None,
         };
-        Change { usage, turn }
+        Change {
+            usage,
+            turn,
+            is_described: self.started != before.started,
+        }
     }
 }
 
-fn fill(known: &mut Option<String>, said: &Option<String>, wins: bool) {
-    if said.is_some() && (wins || known.is_none()) {
+fn fill(known: &mut Option<String>, said: &Option<String>, wins: bool) -> bool {
+    let changes = said.is_some() && (wins || known.is_none()) && known != said;
+    if changes {
         known.clone_from(said);
     }
+    changes
 }
 
 fn difference(before: &BTreeMap<i32, Totals>, after: &BTreeMap<i32, Totals>) -> Vec<DayUsage> {

@@ -2,7 +2,7 @@
 //!
 //! [`Session`] is a row; [`Session::apply`] is the only thing that changes it. [`ledger`] is why the order of reports
 //! does not matter, [`generation`] tells a re-used session id from a late report, [`restart`] is what Accounting-On
-//! does, [`store`] is the SQL. Everything but `store` is pure: no clock, no database.
+//! does, [`store`] and [`write`] are the SQL. Everything but these two is pure: no clock, no database.
 //!
 //! It must never open again a session whose end is newer than the report, and never lower a total, save where a late
 //! report shows that the wrap of a counter was inferred in error.
@@ -12,6 +12,7 @@ pub mod generation;
 pub mod ledger;
 pub mod restart;
 pub mod store;
+pub mod write;
 
 pub use apply::{Change, DayUsage, Turn};
 pub use ledger::{Ledger, Totals};
@@ -82,6 +83,8 @@ pub struct Session {
     pub reported: Time,
     /// How many reports were applied.
     pub reports: i64,
+    /// Grows with every write of the row; 0 while there is none.
+    pub version: i64,
     /// Attributes without a column, JSON by name.
     pub other: Option<String>,
     /// The reports that all this follows from.

@@ -3,7 +3,7 @@
 //! Most reports are about a session in the table of the present, so history is asked only when one is not: when no
 //! session fits, when the report's session began well before the one that does, and when an ended one goes on.
 
-use crate::applied::Settlement;
+use crate::applied::{Settlement, Touched};
 use crate::report::Report;
 use crate::session::store::{self, Key};
 use crate::session::{Change, Restart, Session, Turn, generation};
@@ -15,10 +15,27 @@ const EARLIER_SECONDS: i64 = 60;
 
 struct Row {
     session: Session,
-    /// In no table yet.
-    is_new: bool,
     /// In history.
     is_past: bool,
+    /// What became of it, once something did.
+    touched: Option<Touched>,
+}
+
+impl Row {
+    fn new(session: Session, is_past: bool) -> Row {
+        Row {
+            session,
+            is_past,
+            touched: None,
+        }
+    }
+
+    fn touch(&mut self, change: Change) {
+        match &mut self.touched {
+            Some(touched) => touched.add(change),
+            None => self.touched = Some(Touched::first(&self.session, change)),
+        }
+    }
 }
 
 /// The sessions of one key.
@@ -28,21 +45,28 @@ pub(super) struct SameKey<'a> {
     has_history: bool,
 }
 
+/// Whether a report is about this session for sure, whatever else has its key: then nothing has to be read.
+pub(super) fn is_surely_about(session: &Session, report: &Report, restarts: &[Restart]) -> bool {
+    generation::choose([session], report, restarts).is_some() && !is_earlier(report, session)
+}
+
+fn is_earlier(report: &Report, session: &Session) -> bool {
+    report
+        .begin()
+        .is_some_and(|begin| session.started.seconds_since(begin) > EARLIER_SECONDS)
+}
+
 impl<'a> SameKey<'a> {
-    /// From the rows of the present, locked, and those of history where they were read.
+    /// From the rows of the present, locked or remembered, and those of history where they were read.
     pub fn new(key: &'a Key, current: Vec<Session>, past: Option<Vec<Session>>) -> SameKey<'a> {
         let has_history = past.is_some();
-        let row = |is_past| {
-            move |session| Row {
-                session,
-                is_new: false,
-                is_past,
-            }
-        };
-        let past = past.into_iter().flatten().map(row(true));
+        let past = past.into_iter().flatten();
+        let current = current.into_iter().map(|session| Row::new(session, false));
         SameKey {
             key,
-            rows: current.into_iter().map(row(false)).chain(past).collect(),
+            rows: current
+                .chain(past.map(|session| Row::new(session, true)))
+                .collect(),
             has_history,
         }
     }
@@ -58,21 +82,19 @@ impl<'a> SameKey<'a> {
         report: &Report,
         restarts: &[Restart],
         zone: Tz,
-        settlement: &mut Settlement,
     ) -> Result<(), Error> {
         let mut place = self.choose(report, restarts);
-        if !self.has_history && place.is_none_or(|place| self.is_earlier(report, place)) {
+        if !self.has_history
+            && place.is_none_or(|place| is_earlier(report, &self.rows[place].session))
+        {
             self.read_history(tx).await?;
             place = self.choose(report, restarts);
         }
         let place = place.unwrap_or_else(|| {
             let newest = self.rows.iter().map(|row| row.session.generation).max();
             let generation = newest.map_or(0, |newest| newest.saturating_add(1));
-            self.rows.push(Row {
-                session: Session::new(kernel.new_uuid(), generation, report),
-                is_new: true,
-                is_past: false,
-            });
+            let session = Session::new(kernel.new_uuid(), generation, report);
+            self.rows.push(Row::new(session, false));
             self.rows.len() - 1
         });
         let row = &mut self.rows[place];
@@ -80,17 +102,24 @@ impl<'a> SameKey<'a> {
             store::restore(tx, row.session.id).await?;
         }
         let change = row.session.apply(report, zone);
-        settlement.note(
-            row.session.clone(),
-            std::mem::take(&mut row.is_new),
-            &change,
-        );
+        let turn = change.turn;
+        row.touch(change);
         // A later session that has its id may have moved to history.
-        if change.turn == Turn::Reopened && !self.has_history {
+        if turn == Turn::Reopened && !self.has_history {
             self.read_history(tx).await?;
         }
-        self.close_what_is_over(restarts, zone, settlement);
+        self.close_what_is_over(restarts, zone);
         Ok(())
+    }
+
+    /// Hands over what has changed.
+    pub fn settle(self, settlement: &mut Settlement) {
+        let is_alone = self.rows.iter().filter(|row| !row.is_past).count() == 1;
+        for row in self.rows {
+            if let Some(touched) = row.touched {
+                settlement.take(row.session, touched, is_alone);
+            }
+        }
     }
 
     fn choose(&self, report: &Report, restarts: &[Restart]) -> Option<usize> {
@@ -101,45 +130,35 @@ impl<'a> SameKey<'a> {
         self.rows.iter().map(|row| &row.session)
     }
 
-    fn is_earlier(&self, report: &Report, place: usize) -> bool {
-        let started = self.rows[place].session.started;
-        report
-            .begin()
-            .is_some_and(|begin| started.seconds_since(begin) > EARLIER_SECONDS)
-    }
-
     async fn read_history(&mut self, tx: &mut Tx) -> Result<(), Error> {
-        let found = store::history(tx, [self.key]).await?;
-        let past = found.into_values().flatten().map(|session| Row {
-            session,
-            is_new: false,
-            is_past: true,
-        });
-        self.rows.extend(past);
+        let found = store::history(tx, &[self.key]).await?;
+        let past = found.into_values().flatten();
+        self.rows.extend(past.map(|session| Row::new(session, true)));
         self.has_history = true;
         Ok(())
     }
 
     /// Closes what a restart or a later session with the same id has ended. Rows in history are closed already.
-    fn close_what_is_over(&mut self, restarts: &[Restart], zone: Tz, settlement: &mut Settlement) {
-        let mut note = |row: &Session, change: &Change| settlement.note(row.clone(), false, change);
+    fn close_what_is_over(&mut self, restarts: &[Restart], zone: Tz) {
         for row in self.rows.iter_mut().filter(|row| !row.is_past) {
-            let row = &mut row.session;
             let first = restarts
                 .iter()
-                .filter(|restart| restart.covers(row))
+                .filter(|restart| restart.covers(&row.session))
                 .min_by_key(|restart| restart.at);
+            let stopped = row.session.stopped;
             if let Some(restart) =
-                first.filter(|restart| row.stopped.is_none_or(|stopped| stopped > restart.at))
+                first.filter(|restart| stopped.is_none_or(|stopped| stopped > restart.at))
             {
-                let change = row.close_for_restart(restart, zone);
-                note(row, &change);
+                let change = row.session.close_for_restart(restart, zone);
+                row.touch(change);
             }
         }
+        if self.rows.len() < 2 {
+            return;
+        }
         for (place, begin) in generation::replaced(self.sessions()) {
-            let row = &mut self.rows[place].session;
-            let change = row.close_as_replaced(begin, zone);
-            note(row, &change);
+            let change = self.rows[place].session.close_as_replaced(begin, zone);
+            self.rows[place].touch(change);
         }
     }
 }

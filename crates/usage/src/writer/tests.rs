@@ -495,7 +495,7 @@ async fn a_restart_reads_the_sessions_of_its_box_and_no_others() {
             at: at(100),
         };
         let mut seen = Vec::new();
-        let rows = open_before(&mut tx, &restart, Held::Skipped, Uuid::nil(), 100)
+        let rows = open_before(&mut tx, &restart, Held::Skipped, &Default::default(), 100)
             .await
             .unwrap();
         for row in &rows {

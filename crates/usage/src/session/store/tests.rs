@@ -27,7 +27,7 @@ async fn a_batch_of_keys_is_looked_up_in_the_index() {
         let plan = plan(&mut tx, explained!(sql), kernel::values!["[]", 16]).await;
         assert!(!plan.contains("SCAN s"), "{plan}");
         assert!(
-            plan.contains("nas_id=? AND acct_session_id=? AND identity=?"),
+            plan.contains("acct_session_id=? AND nas_id=? AND identity=?"),
             "{plan}"
         );
     }
@@ -38,11 +38,11 @@ async fn a_restart_walks_an_index_of_its_box() {
     let house = house().await;
     let mut tx = house.kernel.db.begin().await.unwrap();
     for (sql, index) in [
-        (OPEN_OF_NAS, "session_open_nas"),
+        (OPEN_OF_NAS, "session_open_box"),
         (OPEN_OF_BOX, "session_open_box"),
     ] {
         let nobody = Uuid::nil();
-        let values = kernel::values![nobody, at(0), nobody, 9, "", "", "", ""];
+        let values = kernel::values![nobody, at(0), nobody, 9, "", "", "", "", ""];
         let plan = plan(&mut tx, explained!(sql), values).await;
         assert!(
             plan.contains(index) && !plan.contains("TEMP B-TREE"),
@@ -67,12 +67,12 @@ async fn sessions_of_many_keys_are_found_with_strange_ids_too() {
     let rows = house.sessions().await;
     let keys: std::collections::BTreeSet<Key> = rows.iter().map(Key::of).collect();
     let mut tx = house.kernel.db.begin().await.unwrap();
-    let found = lock(&mut tx, &keys).await.unwrap();
+    let found = lock(&mut tx, &keys.iter().collect::<Vec<_>>()).await.unwrap();
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
         keys.iter().collect::<Vec<_>>()
     );
     assert_eq!(found.values().map(Vec::len).sum::<usize>(), ids.len() + 2);
-    assert_eq!(lock(&mut tx, []).await.unwrap().len(), 0);
-    assert_eq!(history(&mut tx, &keys).await.unwrap().len(), 0);
+    assert_eq!(lock(&mut tx, &[]).await.unwrap().len(), 0);
+    assert_eq!(history(&mut tx, &keys.iter().collect::<Vec<_>>()).await.unwrap().len(), 0);
 }

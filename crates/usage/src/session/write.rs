@@ -1,0 +1,356 @@
+//! Sessions into SQL, many at once: new ones, changed ones, and which of them are open.
+//!
+//! A changed row is written only where it still has the version that was read or remembered; what another has changed
+//! meanwhile refuses the whole transaction. An interim report changes [`Part::Progress`] only, none of it in an index.
+//! Every value of a column here must come from [`Session::apply`] or one of its kin.
+
+use super::{BadLedger, Session};
+use kernel::db::CopyRows;
+use kernel::id::Uuid;
+use kernel::{Engine, Error, Time, Tx, Value};
+
+macro_rules! columns {
+    () => {
+        "id, organisation_id, nas_id, membership_id, generation, started, updated, stopped, interval_seconds,
+         session_seconds, input_octets, output_octets, input_packets, output_packets, wraps, reported, reports, version,
+         acct_session_id, identity, unique_id, group_name, nas_ip_address, connection_info_start, connection_info_stop,
+         terminate_cause, other, ledger, username, realm, nas_identifier, nas_port_id, nas_port_type, service_type,
+         framed_protocol, authentication, called_station_id, calling_station_id, framed_ip_address,
+         framed_ipv6_address, framed_ipv6_prefix, delegated_ipv6_prefix, framed_interface_id, multi_session_id, class"
+    };
+}
+/// How many they are.
+const COLUMNS: i16 = 45;
+
+// PostgreSQL takes new rows by COPY and the values of changed ones as arrays, one for each column. SQLite has no line
+// to wait for: it takes row after row, each statement prepared once.
+kernel::statements! {
+    /// SQLite's own.
+    pub SQLITE_STATEMENTS;
+    SQLITE_INSERT = concat!("INSERT INTO session (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33,
+        $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)");
+    SQLITE_PROGRESS = "UPDATE session SET version = version + 1, updated = $3, stopped = $4, interval_seconds = $5,
+            session_seconds = $6, input_octets = $7, output_octets = $8, input_packets = $9, output_packets = $10,
+            wraps = $11, reported = $12, reports = $13, connection_info_stop = $14, terminate_cause = $15, other = $16,
+            ledger = $17
+        WHERE id = $1 AND version = $2";
+    SQLITE_WHOLE = "UPDATE session SET version = version + 1, updated = $3, stopped = $4, interval_seconds = $5,
+            session_seconds = $6, input_octets = $7, output_octets = $8, input_packets = $9, output_packets = $10,
+            wraps = $11, reported = $12, reports = $13, connection_info_stop = $14, terminate_cause = $15, other = $16,
+            ledger = $17, membership_id = $18, started = $19, group_name = $20, nas_ip_address = $21,
+            connection_info_start = $22, username = $23, realm = $24, nas_identifier = $25, nas_port_id = $26,
+            nas_port_type = $27, service_type = $28, framed_protocol = $29, authentication = $30,
+            called_station_id = $31, calling_station_id = $32, framed_ip_address = $33, framed_ipv6_address = $34,
+            framed_ipv6_prefix = $35, delegated_ipv6_prefix = $36, framed_interface_id = $37, multi_session_id = $38,
+            class = $39
+        WHERE id = $1 AND version = $2";
+    SQLITE_OPEN = "INSERT INTO session_open (id, organisation_id, nas_id, started, nas_ip_address)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (id) DO UPDATE SET started = excluded.started, nas_ip_address = excluded.nas_ip_address";
+    SQLITE_CLOSE = "DELETE FROM session_open WHERE id IN (SELECT unhex(value) FROM json_each($1))";
+}
+kernel::statements! {
+    /// PostgreSQL's own.
+    pub POSTGRES_STATEMENTS;
+    POSTGRES_COPY = concat!("COPY session (", columns!(), ") FROM STDIN (FORMAT binary)");
+    POSTGRES_PROGRESS = "UPDATE session AS s SET version = s.version + 1, updated = u.updated, stopped = u.stopped,
+            interval_seconds = u.interval_seconds, session_seconds = u.session_seconds,
+            input_octets = u.input_octets, output_octets = u.output_octets, input_packets = u.input_packets,
+            output_packets = u.output_packets, wraps = u.wraps, reported = u.reported, reports = u.reports,
+            connection_info_stop = u.connection_info_stop, terminate_cause = u.terminate_cause, other = u.other,
+            ledger = u.ledger
+        FROM UNNEST(CAST($1 AS UUID[]), CAST($2 AS BIGINT[]), CAST($3 AS TIMESTAMPTZ[]), CAST($4 AS TIMESTAMPTZ[]),
+            CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]),
+            CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS TIMESTAMPTZ[]),
+            CAST($13 AS BIGINT[]), CAST($14 AS TEXT[]), CAST($15 AS TEXT[]), CAST($16 AS TEXT[]), CAST($17 AS TEXT[]))
+            AS u(id, version, updated, stopped, interval_seconds, session_seconds, input_octets, output_octets,
+                input_packets, output_packets, wraps, reported, reports, connection_info_stop, terminate_cause, other,
+                ledger)
+        WHERE s.id = u.id AND s.version = u.version";
+    POSTGRES_WHOLE = "UPDATE session AS s SET version = s.version + 1, updated = u.updated, stopped = u.stopped,
+            interval_seconds = u.interval_seconds, session_seconds = u.session_seconds,
+            input_octets = u.input_octets, output_octets = u.output_octets, input_packets = u.input_packets,
+            output_packets = u.output_packets, wraps = u.wraps, reported = u.reported, reports = u.reports,
+            connection_info_stop = u.connection_info_stop, terminate_cause = u.terminate_cause, other = u.other,
+            ledger = u.ledger, membership_id = u.membership_id, started = u.started, group_name = u.group_name,
+            nas_ip_address = u.nas_ip_address, connection_info_start = u.connection_info_start,
+            username = u.username, realm = u.realm, nas_identifier = u.nas_identifier, nas_port_id = u.nas_port_id,
+            nas_port_type = u.nas_port_type, service_type = u.service_type, framed_protocol = u.framed_protocol,
+            authentication = u.authentication, called_station_id = u.called_station_id,
+            calling_station_id = u.calling_station_id, framed_ip_address = u.framed_ip_address,
+            framed_ipv6_address = u.framed_ipv6_address, framed_ipv6_prefix = u.framed_ipv6_prefix,
+            delegated_ipv6_prefix = u.delegated_ipv6_prefix, framed_interface_id = u.framed_interface_id,
+            multi_session_id = u.multi_session_id, class = u.class
+        FROM UNNEST(CAST($1 AS UUID[]), CAST($2 AS BIGINT[]), CAST($3 AS TIMESTAMPTZ[]), CAST($4 AS TIMESTAMPTZ[]),
+            CAST($5 AS BIGINT[]), CAST($6 AS BIGINT[]), CAST($7 AS BIGINT[]), CAST($8 AS BIGINT[]),
+            CAST($9 AS BIGINT[]), CAST($10 AS BIGINT[]), CAST($11 AS BIGINT[]), CAST($12 AS TIMESTAMPTZ[]),
+            CAST($13 AS BIGINT[]), CAST($14 AS TEXT[]), CAST($15 AS TEXT[]), CAST($16 AS TEXT[]), CAST($17 AS TEXT[]),
+            CAST($18 AS UUID[]), CAST($19 AS TIMESTAMPTZ[]), CAST($20 AS TEXT[]), CAST($21 AS TEXT[]),
+            CAST($22 AS TEXT[]), CAST($23 AS TEXT[]), CAST($24 AS TEXT[]), CAST($25 AS TEXT[]), CAST($26 AS TEXT[]),
+            CAST($27 AS TEXT[]), CAST($28 AS TEXT[]), CAST($29 AS TEXT[]), CAST($30 AS TEXT[]), CAST($31 AS TEXT[]),
+            CAST($32 AS TEXT[]), CAST($33 AS TEXT[]), CAST($34 AS TEXT[]), CAST($35 AS TEXT[]), CAST($36 AS TEXT[]),
+            CAST($37 AS TEXT[]), CAST($38 AS TEXT[]), CAST($39 AS TEXT[]))
+            AS u(id, version, updated, stopped, interval_seconds, session_seconds, input_octets, output_octets,
+                input_packets, output_packets, wraps, reported, reports, connection_info_stop, terminate_cause, other,
+                ledger, membership_id, started, group_name, nas_ip_address, connection_info_start, username, realm,
+                nas_identifier, nas_port_id, nas_port_type, service_type, framed_protocol, authentication,
+                called_station_id, calling_station_id, framed_ip_address, framed_ipv6_address, framed_ipv6_prefix,
+                delegated_ipv6_prefix, framed_interface_id, multi_session_id, class)
+        WHERE s.id = u.id AND s.version = u.version";
+    POSTGRES_OPEN = "INSERT INTO session_open (id, organisation_id, nas_id, started, nas_ip_address)
+        SELECT * FROM UNNEST(CAST($1 AS UUID[]), CAST($2 AS UUID[]), CAST($3 AS UUID[]), CAST($4 AS TIMESTAMPTZ[]),
+            CAST($5 AS TEXT[]))
+        ON CONFLICT (id) DO UPDATE SET started = excluded.started, nas_ip_address = excluded.nas_ip_address";
+    POSTGRES_CLOSE = "DELETE FROM session_open WHERE id = ANY(CAST($1 AS UUID[]))";
+}
+
+/// Which columns of a known session are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What every report changes.
+    Progress,
+    /// What describes it and its begin as well.
+    Whole,
+}
+
+/// Adds sessions; their version is 1 then.
+///
+/// # Errors
+/// [`Error::Engine`]; a duplicate when another node made the same generation meanwhile.
+pub async fn insert(tx: &mut Tx, sessions: &[&Session]) -> Result<(), Error> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    if tx.engine() == Engine::Postgres {
+        let mut rows = CopyRows::new(COLUMNS);
+        for session in sessions {
+            rows.row();
+            each_column(session, |column| match column {
+                Column::Uuid(value) => rows.uuid(value),
+                Column::Text(value) => rows.text(value),
+                Column::Int(value) => rows.int(value),
+                Column::Time(value) => rows.time(value),
+            })?;
+        }
+        tx.copy(POSTGRES_COPY, rows).await?;
+        return Ok(());
+    }
+    for session in sessions {
+        let mut values = Vec::with_capacity(COLUMNS.unsigned_abs().into());
+        each_column(session, |column| {
+            values.push(match column {
+                Column::Uuid(value) => Value::Uuid(value),
+                Column::Text(value) => Value::Text(value.map(str::to_owned)),
+                Column::Int(value) => Value::Int(value),
+                Column::Time(value) => Value::Time(value),
+            });
+        })?;
+        tx.run(SQLITE_INSERT, values).await?;
+    }
+    Ok(())
+}
+
+/// Writes known sessions over the version they have; one more then. They must be in the order of ids.
+///
+/// # Errors
+/// [`Error::Engine`]; [`Error::Conflict`] when one is not what it was, or not there: roll back and read again.
+pub async fn update(tx: &mut Tx, part: Part, sessions: &[&Session]) -> Result<(), Error> {
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let mut written = 0;
+    if tx.engine() == Engine::Postgres {
+        let sql = match part {
+            Part::Progress => POSTGRES_PROGRESS,
+            Part::Whole => POSTGRES_WHOLE,
+        };
+        written = tx.run(sql, arrays(part, sessions)?).await?;
+    } else {
+        let sql = match part {
+            Part::Progress => SQLITE_PROGRESS,
+            Part::Whole => SQLITE_WHOLE,
+        };
+        for session in sessions {
+            let values = arrays(part, &[session])?.into_iter().map(only);
+            written += tx.run(sql, values.collect()).await?;
+        }
+    }
+    match written == sessions.len() as u64 {
+        true => Ok(()),
+        false => Err(Error::Conflict(
+            "a session was changed by another process meanwhile".into(),
+        )),
+    }
+}
+
+/// Notes which sessions are open, and what of them is asked where.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn note_open(tx: &mut Tx, sessions: &[&Session]) -> Result<(), Error> {
+    let all: [fn(&Session) -> Uuid; 3] = [|s| s.id, |s| s.organisation_id, |s| s.nas_id];
+    let values = |sessions: &[&Session]| -> Vec<Value> {
+        let ids = all.iter().map(|of| uuids(sessions, |s| Some(of(s))));
+        let rest = [
+            times(sessions, |s| Some(s.started)),
+            texts(sessions, |s| Some(&s.nas_ip_address)),
+        ];
+        ids.chain(rest).collect()
+    };
+    match tx.engine() {
+        Engine::Postgres if !sessions.is_empty() => {
+            tx.run(POSTGRES_OPEN, values(sessions)).await?;
+        }
+        Engine::Postgres => {}
+        Engine::Sqlite => {
+            for session in sessions {
+                let values = values(&[session]).into_iter().map(only);
+                tx.run(SQLITE_OPEN, values.collect()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes which are open no more.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn note_closed(tx: &mut Tx, ids: Vec<Uuid>) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let sql = match tx.engine() {
+        Engine::Sqlite => SQLITE_CLOSE,
+        Engine::Postgres => POSTGRES_CLOSE,
+    };
+    let ids = ids.into_iter().map(Some).collect();
+    tx.run(sql, vec![Value::Uuids(ids)]).await?;
+    Ok(())
+}
+
+enum Column<'a> {
+    Uuid(Option<Uuid>),
+    Text(Option<&'a str>),
+    Int(Option<i64>),
+    Time(Option<Time>),
+}
+
+/// The values of a new row, in the order of the columns.
+fn each_column(s: &Session, mut put: impl FnMut(Column<'_>)) -> Result<(), Error> {
+    use Column as C;
+    for id in [
+        Some(s.id),
+        Some(s.organisation_id),
+        Some(s.nas_id),
+        s.membership_id,
+    ] {
+        put(C::Uuid(id));
+    }
+    put(C::Int(Some(s.generation)));
+    put(C::Time(Some(s.started)));
+    put(C::Time(Some(s.updated)));
+    put(C::Time(s.stopped));
+    put(C::Int(s.interval_seconds));
+    for count in [
+        s.session_seconds,
+        s.input_octets,
+        s.output_octets,
+        s.input_packets,
+        s.output_packets,
+        s.wraps,
+    ] {
+        put(C::Int(Some(count)));
+    }
+    put(C::Time(Some(s.reported)));
+    put(C::Int(Some(s.reports)));
+    put(C::Int(Some(s.version + 1)));
+    let ledger = ledger_text(s)?;
+    for text in [
+        Some(&s.acct_session_id),
+        Some(&s.identity),
+        s.unique_id.as_ref(),
+        s.group_name.as_ref(),
+        Some(&s.nas_ip_address),
+        s.connection_info_start.as_ref(),
+        s.connection_info_stop.as_ref(),
+        s.terminate_cause.as_ref(),
+        s.other.as_ref(),
+        Some(&ledger),
+    ] {
+        put(C::Text(text.map(String::as_str)));
+    }
+    for text in s.details.texts() {
+        put(C::Text(text.as_deref()));
+    }
+    Ok(())
+}
+
+pub(crate) fn ledger_text(session: &Session) -> Result<String, Error> {
+    serde_json::to_string(&session.ledger)
+        .map_err(|e| Error::Invalid(BadLedger(e.to_string()).to_string()))
+}
+
+/// The values of changed rows, an array for each parameter.
+fn arrays(part: Part, sessions: &[&Session]) -> Result<Vec<Value>, Error> {
+    let ledgers: Result<Vec<_>, Error> = sessions.iter().map(|s| ledger_text(s).map(Some)).collect();
+    let mut values = vec![
+        uuids(sessions, |s| Some(s.id)),
+        ints(sessions, |s| Some(s.version)),
+        times(sessions, |s| Some(s.updated)),
+        times(sessions, |s| s.stopped),
+        ints(sessions, |s| s.interval_seconds),
+        ints(sessions, |s| Some(s.session_seconds)),
+        ints(sessions, |s| Some(s.input_octets)),
+        ints(sessions, |s| Some(s.output_octets)),
+        ints(sessions, |s| Some(s.input_packets)),
+        ints(sessions, |s| Some(s.output_packets)),
+        ints(sessions, |s| Some(s.wraps)),
+        times(sessions, |s| Some(s.reported)),
+        ints(sessions, |s| Some(s.reports)),
+        texts(sessions, |s| s.connection_info_stop.as_ref()),
+        texts(sessions, |s| s.terminate_cause.as_ref()),
+        texts(sessions, |s| s.other.as_ref()),
+        Value::Texts(ledgers?),
+    ];
+    if part == Part::Whole {
+        values.extend([
+            uuids(sessions, |s| s.membership_id),
+            times(sessions, |s| Some(s.started)),
+            texts(sessions, |s| s.group_name.as_ref()),
+            texts(sessions, |s| Some(&s.nas_ip_address)),
+            texts(sessions, |s| s.connection_info_start.as_ref()),
+        ]);
+        let details = sessions.first().map_or(0, |s| s.details.texts().len());
+        values.extend((0..details).map(|n| texts(sessions, |s| s.details.texts()[n].as_ref())));
+    }
+    Ok(values)
+}
+
+fn uuids(sessions: &[&Session], of: impl Fn(&Session) -> Option<Uuid>) -> Value {
+    Value::Uuids(sessions.iter().map(|s| of(s)).collect())
+}
+
+fn ints(sessions: &[&Session], of: impl Fn(&Session) -> Option<i64>) -> Value {
+    Value::Ints(sessions.iter().map(|s| of(s)).collect())
+}
+
+fn times(sessions: &[&Session], of: impl Fn(&Session) -> Option<Time>) -> Value {
+    Value::Times(sessions.iter().map(|s| of(s)).collect())
+}
+
+fn texts(sessions: &[&Session], of: impl Fn(&Session) -> Option<&String>) -> Value {
+    Value::Texts(sessions.iter().map(|s| of(s).cloned()).collect())
+}
+
+/// The one value of an array.
+fn only(array: Value) -> Value {
+    match array {
+        Value::Uuids(mut v) => Value::Uuid(v.pop().flatten()),
+        Value::Ints(mut v) => Value::Int(v.pop().flatten()),
+        Value::Times(mut v) => Value::Time(v.pop().flatten()),
+        Value::Texts(mut v) => Value::Text(v.pop().flatten()),
+        other => other,
+    }
+}
