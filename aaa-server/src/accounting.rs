@@ -44,9 +44,18 @@ pub fn receive(
         flips_octets: nas.nas.flips_octets,
         packet: packet.octets().to_vec(),
     };
-    if let Err(unreadable) = Report::read(&entry) {
-        tracing::info!(nas = %nas.nas.name, "accounting report dropped: {unreadable}");
-        return shared.give_up(&ticket, now, Dropped::UnreadableReport, &packet, nas, peer);
+    let status = match Report::check(packet) {
+        Ok(status) => status,
+        Err(unreadable) => {
+            tracing::info!(nas = %nas.nas.name, "accounting report dropped: {unreadable}");
+            return shared.give_up(&ticket, now, Dropped::UnreadableReport, &packet, nas, peer);
+        }
+    };
+    // A restart ends what is open for every reader here at once; its rows follow, and the answer waits for none of it.
+    if status.is_about_nas()
+        && let Ok(report) = Report::read(&entry)
+    {
+        shared.live.heard(&report);
     }
     desk.reply.reset(Code::ACCOUNTING_RESPONSE);
     if answer::seal(desk, request, nas).is_err() {

@@ -45,6 +45,8 @@ pub struct Shared {
     pub secrets: SecretMemory,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
+    /// Open sessions in memory.
+    pub live: usage::Live,
     /// Slow proofs that were right a while ago.
     pub proofs: ProofMemory,
     /// Somebody was seen whose hash is slow.

@@ -74,6 +74,7 @@ impl Server {
                 &*kernel.rng,
                 Duration::from_secs(config.proof_memory_seconds.into()),
             ),
+            live: usage::Live::default(),
             counts: Counts::default(),
             hashes_are_slow: AtomicBool::new(false),
             upgrades: Upgrades::default(),

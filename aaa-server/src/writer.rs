@@ -54,6 +54,7 @@ pub fn run(
             }
         }
     };
+    load_live(shared, runtime);
     let _ = shared.journal.set(journal.clone());
     pause = FIRST_PAUSE;
     let progress = writer.progress();
@@ -65,6 +66,7 @@ pub fn run(
         if settled.elapsed() > SETTLE_EVERY {
             settled = Instant::now();
             settle_restarts(shared, runtime);
+            shared.live.sweep(shared.kernel.now());
         }
         if swept.elapsed() > SWEEP_EVERY {
             swept = Instant::now();
@@ -74,7 +76,12 @@ pub fn run(
             }
         }
         match runtime.block_on(writer.step()) {
-            Step::Applied => pause = FIRST_PAUSE,
+            Step::Applied => {
+                pause = FIRST_PAUSE;
+                if !closed.load(Ordering::Acquire) {
+                    std::thread::sleep(writer.linger());
+                }
+            }
             Step::Idle if closed.load(Ordering::Acquire) => return,
             Step::Idle => {
                 pause = FIRST_PAUSE;
@@ -136,6 +143,11 @@ fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
         release: Box::new(move |position| releasing.release(position)),
         zone_of: Box::new(move |organisation| zone_of(&zones, organisation)),
         on_applied: Box::new(move |batch| {
+            batch.sessions.iter().for_each(|s| applied.live.applied(s));
+            batch
+                .restarts
+                .iter()
+                .for_each(|r| applied.live.restarted(r));
             if !batch.restarts.is_empty() {
                 let runtime = Handle::current();
                 for restart in &batch.restarts {
@@ -145,6 +157,20 @@ fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
             }
         }),
     }
+}
+
+/// Reads the sessions that are open, beside everything else.
+fn load_live(shared: &Arc<Shared>, runtime: &Handle) {
+    let shared = shared.clone();
+    runtime.spawn(async move {
+        while let Err(e) = shared.live.load(&shared.kernel.db).await {
+            tracing::warn!("open sessions are not loaded yet: {e}");
+            tokio::time::sleep(LONGEST_PAUSE).await;
+            if shared.evicted.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    });
 }
 
 fn zone_of(shared: &Shared, organisation: Uuid) -> Tz {
@@ -178,7 +204,9 @@ fn settle_restarts(shared: &Arc<Shared>, runtime: &Handle) {
     // Not waited for: reports go on meanwhile, and readers of rows hold restarts against them.
     runtime.spawn(async move {
         let zone = |organisation| zone_of(&shared, organisation);
-        match usage::restart::close_restarted(&shared.kernel, zone, |_| {}).await {
+        match usage::restart::close_restarted(&shared.kernel, zone, |s| shared.live.applied(&s))
+            .await
+        {
             Ok(0) => {}
             Ok(sessions) => tracing::info!(sessions, "closed after a restart of their NAS"),
             Err(e) => tracing::warn!("sessions of a restarted NAS are not closed yet: {e}"),

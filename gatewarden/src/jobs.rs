@@ -1,7 +1,7 @@
 //! What a running server does beside answering: hash what imports left sealed, move old sessions to the history, forget
 //! what is kept for a while only. Every round is bounded, and one that fails is tried again at its next time.
 
-use enrol::batch::passwords;
+use crate::retention::{self, RetentionConfig};
 use kernel::{Error, Kernel};
 use std::future::Future;
 use std::time::Duration;
@@ -16,12 +16,6 @@ const HASH_EVERY: Duration = Duration::from_secs(2);
 const AGE_OUT_EVERY: Duration = Duration::from_secs(300);
 /// What is old is looked for this often.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
-/// Events are read within seconds; a node that was away longer loads everything anew.
-const EVENTS_KEPT_SECONDS: i64 = 7 * 86_400;
-/// Decisions are explained this long.
-const ATTEMPTS_KEPT_SECONDS: i64 = 30 * 86_400;
-/// Restarts of NASes are held against late reports this long.
-const RESTARTS_KEPT_SECONDS: i64 = 30 * 86_400;
 /// The first round waits until the server has loaded.
 const FIRST_AFTER: Duration = Duration::from_secs(5);
 
@@ -33,8 +27,13 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts them all.
-    pub fn start(kernel: &Kernel) -> Self {
+    pub fn start(kernel: &Kernel, kept: &RetentionConfig) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let kept = kept.clone();
+        let forget = move |kernel: Kernel| {
+            let kept = kept.clone();
+            async move { retention::forget(&kernel, &kept).await }
+        };
         let tasks = vec![
             tokio::spawn(hash(kernel.clone(), stopped.clone())),
             tokio::spawn(every(
@@ -113,29 +112,11 @@ async fn age_out(kernel: Kernel) -> Result<(), Error> {
     Ok(())
 }
 
-async fn forget(kernel: Kernel) -> Result<(), Error> {
-    let now = kernel.now();
-    kernel
-        .db
-        .forget_events(now.plus_seconds(-EVENTS_KEPT_SECONDS))
-        .await?;
-    usage::forget_attempts(&kernel, now.plus_seconds(-ATTEMPTS_KEPT_SECONDS)).await?;
-    usage::forget_restarts(&kernel, now.plus_seconds(-RESTARTS_KEPT_SECONDS)).await?;
-    access::lock::forget_ended(&kernel, now).await?;
-    let asked_until = now.plus_seconds(-passwords::KEPT_SECONDS);
-    let forgotten = passwords::forget_before(&kernel, asked_until).await?;
-    if forgotten > 0 {
-        tracing::info!(
-            "{forgotten} passwords that imports made up were not asked for and are forgotten"
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use access::admit::found_organisation;
+    use enrol::batch::passwords;
     use enrol::import::{self, ImportOptions, Source};
     use identity::NewOrganisation;
     use kernel::db::Location;
@@ -163,10 +144,14 @@ mod tests {
         let outcome = import::run(&kernel, dictionary, &source, &checked, |_| {}).await;
         let batch = outcome.unwrap().batch.id;
         let kept = async || passwords::generated(&kernel, batch).await.unwrap().len();
-        forget(kernel.clone()).await.unwrap();
+        retention::forget(&kernel, &RetentionConfig::default())
+            .await
+            .unwrap();
         assert_eq!(kept().await, 1);
         clock.advance_seconds(passwords::KEPT_SECONDS + 1);
-        forget(kernel.clone()).await.unwrap();
+        retention::forget(&kernel, &RetentionConfig::default())
+            .await
+            .unwrap();
         assert_eq!(kept().await, 0);
     }
 }

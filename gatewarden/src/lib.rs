@@ -33,6 +33,7 @@ mod password;
 mod ping;
 mod place;
 mod progress;
+mod retention;
 mod running;
 mod sample;
 mod scratch;

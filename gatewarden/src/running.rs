@@ -64,7 +64,7 @@ impl Running {
                 }
             },
         };
-        let jobs = Jobs::start(&house.kernel);
+        let jobs = Jobs::start(&house.kernel, &house.place.settings.retention);
         Ok(Self {
             server,
             http,

@@ -1,6 +1,7 @@
 //! The configuration file: the sections of every crate that obeys one, read together.
 
 use crate::failure::Failure;
+use crate::retention::RetentionConfig;
 use aaa_server::RadiusConfig;
 use kernel::config::{Document, annotate};
 use mgmt_api::HttpConfig;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub radius: RadiusConfig,
     /// `[http]`
     pub http: HttpConfig,
+    /// `[retention]`
+    pub retention: RetentionConfig,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -73,6 +76,7 @@ impl Settings {
             server: document.section(&environment)?,
             radius: document.section(&environment)?,
             http: document.section(&environment)?,
+            retention: document.section(&environment)?,
             log: document.section(&environment)?,
         };
         document.finish()?;
@@ -95,6 +99,7 @@ impl Settings {
             annotate::<ServerConfig>(),
             annotate::<RadiusConfig>(),
             annotate::<HttpConfig>(),
+            annotate::<RetentionConfig>(),
             annotate::<LogConfig>(),
         ];
         format!(
@@ -118,6 +123,9 @@ impl Settings {
         }
         if self.http != new.http {
             sections.push("[http]");
+        }
+        if self.retention != new.retention {
+            sections.push("[retention]");
         }
         if self.log.format != new.log.format {
             sections.push("[log] format");

@@ -80,6 +80,7 @@ CREATE TABLE usage (
     output_octets BIGINT NOT NULL,
     PRIMARY KEY (membership_id, period)
 );
+CREATE INDEX usage_period ON usage (period);
 
 CREATE TABLE attempt (
     id                 UUID PRIMARY KEY,

@@ -102,7 +102,9 @@ impl Model {
         let reports: i64 = lives.values().map(|life| life.reports).sum();
         if u64::try_from(reports) != Ok(self.reports()) {
             let distinct = self.reports();
-            told.push(format!("{distinct} reports were acknowledged, {reports} are counted"));
+            told.push(format!(
+                "{distinct} reports were acknowledged, {reports} are counted"
+            ));
         }
         Ok(told)
     }
@@ -118,7 +120,9 @@ fn tell<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     for key in keys {
         let (expect, got) = (expected.get(key), stored.get(key));
         if expect != got && told.len() < MAX_DIFFERENCES {
-            told.push(format!("{what} {key:?}: expected {expect:?}, stored {got:?}"));
+            told.push(format!(
+                "{what} {key:?}: expected {expect:?}, stored {got:?}"
+            ));
         }
     }
 }
@@ -203,7 +207,10 @@ async fn stored(db: &Db) -> Result<(Lives, BTreeMap<String, Sum>), Error> {
         if let Some(membership) = row.membership_id {
             names.insert(membership, username.clone());
         }
-        let key = (row.acct_session_id, row.calling_station_id.unwrap_or_default());
+        let key = (
+            row.acct_session_id,
+            row.calling_station_id.unwrap_or_default(),
+        );
         let life = Life {
             username,
             sum: Sum {
@@ -222,7 +229,10 @@ async fn stored(db: &Db) -> Result<(Lives, BTreeMap<String, Sum>), Error> {
     let mut usage = BTreeMap::new();
     for row in rows {
         let unknown = || format!("membership {}", row.membership_id);
-        let name = names.get(&row.membership_id).cloned().unwrap_or_else(unknown);
+        let name = names
+            .get(&row.membership_id)
+            .cloned()
+            .unwrap_or_else(unknown);
         let sum = Sum {
             seconds: row.seconds,
             input: row.input_octets,

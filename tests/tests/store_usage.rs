@@ -338,12 +338,33 @@ async fn lists_and_batches_find_their_rows_by_index_on_postgres() {
     let mut seen = 0;
     for (name, sql) in usage::statements(Engine::Postgres) {
         let values = match name {
+            // Asked where nobody is named.
+            "LIST_OPEN" => kernel::values![
+                nobody,
+                true,
+                None::<String>,
+                None::<String>,
+                None::<String>,
+                now,
+                now,
+                now,
+                nobody,
+                false,
+                nobody,
+                None::<Uuid>,
+                10
+            ],
             _ if name.starts_with("LIST") => kernel::values![
                 nobody, false, "", "", "", now, now, now, nobody, false, nobody, nobody, 10
             ],
             "POSTGRES_LOCK_BY_KEYS" | "POSTGRES_HISTORY_BY_KEYS" => {
                 let texts = || kernel::Value::Texts(Vec::new());
-                vec![kernel::Value::Uuids(Vec::new()), texts(), texts(), 16.into()]
+                vec![
+                    kernel::Value::Uuids(Vec::new()),
+                    texts(),
+                    texts(),
+                    16.into(),
+                ]
             }
             _ => continue,
         };

@@ -70,11 +70,7 @@ pub async fn age_out(kernel: &Kernel) -> Result<u64, Error> {
     Ok(moved)
 }
 
-async fn move_chunk(
-    kernel: &Kernel,
-    before: Time,
-    place: &mut (Time, Uuid),
-) -> Result<u64, Error> {
+async fn move_chunk(kernel: &Kernel, before: Time, place: &mut (Time, Uuid)) -> Result<u64, Error> {
     let mut tx = kernel.db.begin().await?;
     let values = kernel::values![place.0, place.1, before, CHUNK];
     let ended: Vec<Ended> = match tx.engine() {
@@ -119,7 +115,7 @@ pub async fn forget_sessions(kernel: &Kernel, before: Time) -> Result<u64, Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{STOP, Sent, at, house};
+    use crate::testing::{INTERIM, START, STOP, Sent, at, house};
 
     #[tokio::test]
     async fn history_that_fills_several_transactions_moves_and_is_forgotten_whole() {
@@ -142,5 +138,36 @@ mod tests {
             left.iter().map(|row| row.stopped).collect::<Vec<_>>(),
             [Some(at(60))]
         );
+    }
+
+    #[tokio::test]
+    async fn usage_and_unread_reports_are_forgotten_by_their_age() {
+        let house = house().await;
+        let late = Sent::new(INTERIM, 2 * 86_400)
+            .counts(90, 9, 9)
+            .put(44, b"s2");
+        house
+            .apply(&[
+                Sent::new(INTERIM, 60).counts(60, 5, 5),
+                Sent::bare(START, 0),
+            ])
+            .await;
+        house.apply(&[late]).await;
+        let days = async || {
+            let rows = house.usage().await;
+            rows.into_iter()
+                .map(|row| row.1)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len()
+        };
+        assert_eq!((days().await, house.unreadable().await), (2, 1));
+        let (kernel, before) = (&house.kernel, at(86_400));
+        assert_eq!(
+            crate::counters::forget_usage(kernel, before).await.ok(),
+            Some(1)
+        );
+        assert_eq!(crate::forget_unreadable(kernel, at(0)).await.ok(), Some(0));
+        assert_eq!(crate::forget_unreadable(kernel, before).await.ok(), Some(1));
+        assert_eq!((days().await, house.unreadable().await), (1, 0));
     }
 }

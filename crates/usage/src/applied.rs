@@ -74,7 +74,10 @@ impl Touched {
     pub fn add(&mut self, change: Change) {
         self.is_described |= change.is_described;
         for more in change.usage {
-            match self.usage.binary_search_by_key(&more.day, |known| known.day) {
+            match self
+                .usage
+                .binary_search_by_key(&more.day, |known| known.day)
+            {
                 Ok(place) => {
                     let sum = &mut self.usage[place].delta;
                     *sum = sum.plus(more.delta);
@@ -131,9 +134,8 @@ impl Settlement {
         write::update(tx, Part::Progress, &progress).await?;
         let whole = of(&|row| !is_new(row) && is_described(row));
         write::update(tx, Part::Whole, &whole).await?;
-        let open = of(&|row| {
-            row.session.is_open() && (row.touched.was != Was::Open || is_described(row))
-        });
+        let open =
+            of(&|row| row.session.is_open() && (row.touched.was != Was::Open || is_described(row)));
         write::note_open(tx, &open).await?;
         let closed = of(&|row| !row.session.is_open() && row.touched.was == Was::Open);
         write::note_closed(tx, closed.iter().map(|session| session.id).collect()).await?;

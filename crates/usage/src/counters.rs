@@ -4,11 +4,13 @@
 
 use crate::session::{DayUsage, Totals};
 use kernel::id::Uuid;
-use kernel::{Db, Engine, Error, Tx, Value};
+use kernel::{Db, Engine, Error, Kernel, Time, Tx, Value};
 use std::collections::BTreeMap;
 
 /// How many rows one page holds.
 pub const PAGE: i64 = 2_000;
+/// Chunks of one run of forgetting: the rest waits for the next.
+const MAX_FORGET_CHUNKS: usize = 2_000;
 
 kernel::statements! {
     /// Statements of this file.
@@ -21,6 +23,8 @@ kernel::statements! {
             CAST(COALESCE(SUM(input_octets), 0) AS BIGINT) AS input_octets,
             CAST(COALESCE(SUM(output_octets), 0) AS BIGINT) AS output_octets
         FROM usage WHERE membership_id = $1 AND period >= $2 AND period <= $3";
+    FORGET = "DELETE FROM usage WHERE (membership_id, period) IN
+        (SELECT membership_id, period FROM usage WHERE period < $1 ORDER BY period LIMIT $2)";
 }
 
 // All that a batch adds, in the order of the rows: an array for each column, and for SQLite one parameter,
@@ -147,9 +151,15 @@ impl Growth {
             tx.run(SQLITE_GROW, kernel::values![more]).await?;
             return Ok(());
         }
-        let counts = |of: fn(&Totals) -> i64| Value::Ints(self.0.values().map(|t| Some(of(t))).collect());
+        let counts =
+            |of: fn(&Totals) -> i64| Value::Ints(self.0.values().map(|t| Some(of(t))).collect());
         let values = vec![
-            Value::Uuids(self.0.keys().map(|(membership, _)| Some(*membership)).collect()),
+            Value::Uuids(
+                self.0
+                    .keys()
+                    .map(|(membership, _)| Some(*membership))
+                    .collect(),
+            ),
             Value::Texts(self.0.keys().map(|(_, day)| Some(period(*day))).collect()),
             counts(|delta| delta.seconds),
             counts(|delta| delta.input),
@@ -188,6 +198,26 @@ pub async fn of_membership(
 ) -> Result<Vec<UsageRow>, Error> {
     db.all(OF_MEMBERSHIP, kernel::values![membership, from, to])
         .await
+}
+
+/// Deletes what was used on days before the one of `before` (in UTC: a day more or less matters to nobody here), in
+/// chunks; how many rows that were.
+///
+/// # Errors
+/// [`Error::Engine`]; chunks that were committed stay deleted.
+pub async fn forget_usage(kernel: &Kernel, before: Time) -> Result<u64, Error> {
+    let day = before.to_chrono().date_naive().to_string();
+    let mut gone = 0;
+    for _ in 0..MAX_FORGET_CHUNKS {
+        let mut tx = kernel.db.begin().await?;
+        let chunk = tx.run(FORGET, kernel::values![&day, PAGE]).await?;
+        tx.commit().await?;
+        gone += chunk;
+        if chunk < PAGE.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(gone)
 }
 
 #[derive(sqlx::FromRow)]

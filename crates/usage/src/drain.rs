@@ -22,6 +22,10 @@ pub const BATCH_REPORTS: usize = 4_096;
 const FIRST_BATCH: usize = 256;
 /// A transaction that takes longer is too large: readers of events wait for it, 250 ms at most.
 const LONG_BATCH: Duration = Duration::from_millis(150);
+/// A batch that was smaller than this waits a little for company: each transaction costs as much as some fifty reports.
+const LARGE_BATCH: usize = 1_000;
+/// So long after the last one it begins at any rate.
+const LINGER: Duration = Duration::from_millis(40);
 /// A report has at most 4 KiB: this bounds memory, not batches.
 const BATCH_BYTES: usize = 4 << 20;
 /// How long one look at an idle journal takes; also how soon a stop is noticed.
@@ -132,6 +136,8 @@ pub struct Writer {
     waiting: Vec<Record>,
     pace: Pace,
     memory: Memory,
+    /// When the last small batch began.
+    begun: Option<Instant>,
     /// Everything up to here is in SQL as far as is known here, or the journal no longer has it.
     applied: Position,
     data_faults: u32,
@@ -168,6 +174,7 @@ impl Writer {
             waiting: Vec::new(),
             pace: Pace(FIRST_BATCH),
             memory: Memory::default(),
+            begun: None,
             applied,
             data_faults: 0,
         })
@@ -183,7 +190,10 @@ impl Writer {
         let mut backoff = Backoff::default();
         while !self.progress.is_stopping() {
             match runtime.block_on(self.step()) {
-                Step::Applied => backoff = Backoff::default(),
+                Step::Applied => {
+                    backoff = Backoff::default();
+                    std::thread::sleep(self.linger());
+                }
                 Step::Idle => {
                     backoff = Backoff::default();
                     self.reader.wait(IDLE);
@@ -199,6 +209,15 @@ impl Writer {
             let nap = left.min(IDLE);
             std::thread::sleep(nap);
             left = left.saturating_sub(nap);
+        }
+    }
+
+    /// How long to wait before the next step, so that small batches become larger ones.
+    pub fn linger(&self) -> Duration {
+        let waited = self.begun.map_or(LINGER, |begun| begun.elapsed());
+        match self.waiting.is_empty() {
+            true => LINGER.saturating_sub(waited),
+            false => Duration::ZERO,
         }
     }
 
@@ -233,6 +252,7 @@ impl Writer {
             upto,
         };
         let begun = Instant::now();
+        self.begun = (taken < LARGE_BATCH).then_some(begun);
         let zone_of = &self.ends.zone_of;
         let (kernel, origin) = (&self.kernel, &self.origin);
         let outcome = apply_with(kernel, origin, stretch, &items, zone_of, &mut self.memory).await;

@@ -2,7 +2,7 @@
 //!
 //! The way of a report: an [`Entry`] in the journal, read as a [`Report`], applied to a [`Session`], written by
 //! [`apply_batch`] in one transaction with the [`counters`] and the checkpoint. [`Writer`] does that for as long as
-//! the process lives. [`list`] and [`attempt`] are what readers ask; [`restart`] and [`age_out`] are chores.
+//! the process lives. [`list`], [`live`] and [`attempt`] are what readers ask; [`restart`] and [`age_out`] are chores.
 //!
 //! Read [`report`], then [`session`] (above all its `ledger`: why the order of reports does not matter), then
 //! [`writer`]. This room must **never** answer a NAS, decide whether somebody may come in, or lose a report that was
@@ -15,6 +15,7 @@ pub mod counters;
 pub mod drain;
 pub mod entry;
 pub mod list;
+pub mod live;
 pub mod report;
 pub mod restart;
 pub mod session;
@@ -32,11 +33,13 @@ pub use kernel::db::Error;
 pub use list::{
     Cursor, ListFilter, Page, SESSION_CLOSED, SessionView, find, mark_closed, open_sessions,
 };
+pub use live::{Live, LiveSession};
 pub use report::{Report, Status, Unreadable};
 pub use restart::{NAS_RESTARTED, close_restarted, forget_restarts};
 pub use session::{Change, DayUsage, Restart, Session, Totals, Turn};
 pub use writer::{
     Applied, Item, Origin, Outcome, REPORTS_APPLIED, Stretch, apply_batch, apply_with, checkpoint,
+    forget_unreadable,
 };
 
 /// Every statement of this room as an engine runs it, so that a test can prepare them all.
@@ -49,6 +52,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
         writer::STATEMENTS,
         age_out::STATEMENTS,
         list::STATEMENTS,
+        live::STATEMENTS,
         attempt::STATEMENTS,
     ];
     let own = match engine {

@@ -16,7 +16,8 @@ pub const MAX_PAGE: u32 = 1_000;
 const MAX_FOUND: i64 = 20;
 
 /// A page: `$8` and `$9` are the place it begins behind. Every filter is in every statement; the one named in
-/// `narrowed` stands there bare, so that its index is used. The order is the index's, whichever it is.
+/// `narrowed` stands there bare, so that its index is used. The order is the index's, whichever it is; `order` is where
+/// that index is.
 macro_rules! page_of {
     ($from:literal, $order:literal, $narrowed:literal) => {
         concat!(
@@ -28,12 +29,16 @@ macro_rules! page_of {
             $order,
             ".id) < ($8, $9) AND ",
             $narrowed,
-            " AND (CAST($1 AS UUID) IS NULL OR s.organisation_id = $1)
+            " AND (CAST($1 AS UUID) IS NULL OR ",
+            $order,
+            ".organisation_id = $1)
+              AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR ",
+            $order,
+            ".started >= $6)
               AND (NOT $2 OR s.stopped IS NULL)
               AND (CAST($3 AS TEXT) IS NULL OR s.username = $3)
               AND (CAST($4 AS TEXT) IS NULL OR s.called_station_id = $4)
               AND (CAST($5 AS TEXT) IS NULL OR s.calling_station_id = $5)
-              AND (CAST($6 AS TIMESTAMPTZ) IS NULL OR s.started >= $6)
               AND (CAST($7 AS TIMESTAMPTZ) IS NULL OR s.stopped <= $7)
               AND (NOT $10 OR s.stopped IS NOT NULL)
               AND (CAST($11 AS UUID) IS NULL OR s.nas_id = $11)

@@ -19,6 +19,10 @@ const CHUNK: i64 = 200;
 const MAX_RESTARTS: i64 = 20_000;
 /// A restart is settled so long after it at the earliest: a transaction that began without knowing of it has ended.
 const SETTLE_AFTER_SECONDS: i64 = 60;
+/// Restarts forgotten in one transaction.
+const FORGET_CHUNK: i64 = 2_000;
+/// Chunks of one run: the rest waits for the next.
+const MAX_FORGET_CHUNKS: usize = 500;
 /// Restarts looked at in one run.
 const MAX_UNSETTLED: i64 = 1_000;
 
@@ -33,7 +37,9 @@ kernel::statements! {
         DO UPDATE SET at = excluded.at, settled = FALSE WHERE nas_restart.at < excluded.at";
     SETTLE = "UPDATE nas_restart SET settled = TRUE WHERE nas_id = $1 AND nas_ip_address = $2
         AND nas_identifier = $3 AND called_station_id = $4 AND at = $5";
-    FORGET = "DELETE FROM nas_restart WHERE settled AND at < $1";
+    FORGET = "DELETE FROM nas_restart WHERE (nas_id, nas_ip_address, nas_identifier, called_station_id) IN
+        (SELECT nas_id, nas_ip_address, nas_identifier, called_station_id FROM nas_restart
+         WHERE settled AND at < $1 LIMIT $2)";
 }
 
 kernel::statements! {
@@ -201,8 +207,17 @@ async fn settle(tx: &mut Tx, now: Time, restart: &Restart) -> Result<(), Error> 
 /// # Errors
 /// [`Error::Engine`].
 pub async fn forget_restarts(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut tx = kernel.db.begin().await?;
-    let gone = tx.run(FORGET, kernel::values![before]).await?;
-    tx.commit().await?;
+    let mut gone = 0;
+    for _ in 0..MAX_FORGET_CHUNKS {
+        let mut tx = kernel.db.begin().await?;
+        let chunk = tx
+            .run(FORGET, kernel::values![before, FORGET_CHUNK])
+            .await?;
+        tx.commit().await?;
+        gone += chunk;
+        if chunk < FORGET_CHUNK.unsigned_abs() {
+            break;
+        }
+    }
     Ok(gone)
 }

@@ -71,6 +71,12 @@ impl Sent {
         self
     }
 
+    /// The same said again, not the same packet.
+    pub(crate) fn again(mut self) -> Sent {
+        self.entry.packet[1] += 1;
+        self
+    }
+
     pub(crate) fn number(self, kind: u8, value: u32) -> Sent {
         self.put(kind, &value.to_be_bytes())
     }
@@ -94,8 +100,10 @@ pub(crate) const ON: u32 = 7;
 
 /// A report made of values, for the pure parts.
 pub(crate) fn report(status: Status, event_seconds: i64) -> Report {
+    static DIGEST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let mut report = Sent::new(INTERIM, event_seconds).read();
     report.status = status;
+    report.digest = DIGEST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     report
 }
 
@@ -180,10 +188,19 @@ impl House {
         let rows: Vec<crate::UsageRow> = self.kernel.db.all(USAGE, Vec::new()).await.unwrap();
         let of = |counter: crate::Counter| {
             let rows = rows.iter().filter(move |row| row.of(counter) != 0);
-            rows.map(move |row| (counter.word().to_owned(), row.period.clone(), row.of(counter)))
+            rows.map(move |row| {
+                (
+                    counter.word().to_owned(),
+                    row.period.clone(),
+                    row.of(counter),
+                )
+            })
         };
         use crate::Counter::{InputOctets, OutputOctets, Seconds};
-        [InputOctets, OutputOctets, Seconds].into_iter().flat_map(of).collect()
+        [InputOctets, OutputOctets, Seconds]
+            .into_iter()
+            .flat_map(of)
+            .collect()
     }
 
     pub(crate) async fn unreadable(&self) -> i64 {

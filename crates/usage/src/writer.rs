@@ -16,8 +16,8 @@ use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
 use crate::report::Report;
 use crate::restart;
-use crate::session::{Restart, Session};
 use crate::session::store::{self, Key};
+use crate::session::{Restart, Session};
 use chrono_tz::Tz;
 use journal::Position;
 use kernel::id::Uuid;
@@ -37,6 +37,8 @@ kernel::statements! {
     CHECKPOINT = "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2";
     KEEP_UNREADABLE = "INSERT INTO report_unreadable (node, journal, position, reason, octets, at)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (node, journal, position) DO NOTHING";
+    FORGET_UNREADABLE = "DELETE FROM report_unreadable WHERE (node, journal, position) IN
+        (SELECT node, journal, position FROM report_unreadable WHERE at < $1 LIMIT $2)";
 }
 
 // SQLite's one writer is alone in its transaction; PostgreSQL locks the checkpoint's row.
@@ -132,7 +134,15 @@ pub async fn apply_batch(
     items: &[Item],
     zone_of: impl Fn(Uuid) -> Tz,
 ) -> Result<Outcome, Error> {
-    apply_with(kernel, origin, stretch, items, zone_of, &mut Memory::default()).await
+    apply_with(
+        kernel,
+        origin,
+        stretch,
+        items,
+        zone_of,
+        &mut Memory::default(),
+    )
+    .await
 }
 
 /// The same with a memory of open sessions, kept from batch to batch.
@@ -206,7 +216,16 @@ async fn apply_once(
         tx.rollback().await?;
         return Ok(Outcome::Applied(applied));
     }
-    apply_reports(kernel, &mut tx, now, &reports, &mut applied, zone_of, memory).await?;
+    apply_reports(
+        kernel,
+        &mut tx,
+        now,
+        &reports,
+        &mut applied,
+        zone_of,
+        memory,
+    )
+    .await?;
     let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
     tx.run(
         SET_CHECKPOINT,
@@ -281,6 +300,30 @@ pub(crate) async fn keep_unreadable(
     Ok(())
 }
 
+/// Rows of one transaction of [`forget_unreadable`]: each may have some KiB.
+const FORGET_CHUNK: i64 = 500;
+/// Its chunks in one run: the rest waits for the next.
+const MAX_FORGET_CHUNKS: usize = 500;
+
+/// Deletes what was kept unread before `before`, in chunks; how many that were.
+///
+/// # Errors
+/// [`Error::Engine`]; chunks that were committed stay deleted.
+pub async fn forget_unreadable(kernel: &Kernel, before: Time) -> Result<u64, Error> {
+    let mut gone = 0;
+    for _ in 0..MAX_FORGET_CHUNKS {
+        let mut tx = kernel.db.begin().await?;
+        let values = kernel::values![before, FORGET_CHUNK];
+        let chunk = tx.run(FORGET_UNREADABLE, values).await?;
+        tx.commit().await?;
+        gone += chunk;
+        if chunk < FORGET_CHUNK.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(gone)
+}
+
 async fn apply_reports(
     kernel: &Kernel,
     tx: &mut Tx,
@@ -323,7 +366,10 @@ async fn apply_reports(
     let keys: Vec<&Key> = unread.iter().map(|(key, _)| *key).collect();
     let mut current = store::lock(tx, &keys).await?;
     // What is new here is mostly new altogether, but history must say so.
-    let new: Vec<&Key> = keys.into_iter().filter(|key| !current.contains_key(*key)).collect();
+    let new: Vec<&Key> = keys
+        .into_iter()
+        .filter(|key| !current.contains_key(*key))
+        .collect();
     let mut past = store::history(tx, &new).await?;
     for (key, reports) in unread {
         let sessions = match current.remove(key) {

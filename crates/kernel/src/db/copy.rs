@@ -57,7 +57,12 @@ impl CopyRows {
 
     /// A BIGINT.
     pub fn int(&mut self, value: Option<i64>) {
-        self.field(value.map(i64::to_be_bytes).as_ref().map(|octets| &octets[..]));
+        self.field(
+            value
+                .map(i64::to_be_bytes)
+                .as_ref()
+                .map(|octets| &octets[..]),
+        );
     }
 
     /// A TIMESTAMPTZ.

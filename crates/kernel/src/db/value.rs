@@ -79,13 +79,7 @@ macro_rules! bind_all {
                 Value::Int(v) => query.bind(v),
                 Value::Bool(v) => query.bind(v),
                 Value::Time(v) => query.bind(v.map(Time::to_chrono)),
-                Value::Uuids(v) => query.bind($array!(v, |id: Uuid| id.simple().to_string())),
-                Value::Texts(v) => query.bind($array!(v, |text: String| text)),
-                Value::Ints(v) => query.bind($array!(v, |number: i64| number)),
-                Value::Times(v) => {
-                    let times: Vec<_> = v.into_iter().map(|at| at.map(Time::to_chrono)).collect();
-                    query.bind($array!(times, lite_time))
-                }
+                array => $array!(query, array),
             };
         }
         query
@@ -94,22 +88,54 @@ macro_rules! bind_all {
 
 /// PostgreSQL takes arrays.
 macro_rules! as_it_is {
-    ($values:expr, $form:expr) => {
-        $values
+    ($query:expr, $array:expr) => {
+        match $array {
+            Value::Uuids(v) => $query.bind(v),
+            Value::Texts(v) => $query.bind(v),
+            Value::Ints(v) => $query.bind(v),
+            Value::Times(v) => {
+                let times = v.into_iter().map(|at| at.map(Time::to_chrono));
+                $query.bind(times.collect::<Vec<_>>())
+            }
+            // All others were bound before.
+            _ => $query,
+        }
     };
 }
 
 /// SQLite takes them as text.
 macro_rules! json_array {
-    ($values:expr, $form:expr) => {{
-        let values = $values.into_iter().map(|value| value.map($form));
-        serde_json::Value::from_iter(values.map(serde_json::Value::from)).to_string()
-    }};
+    ($query:expr, $array:expr) => {
+        $query.bind($array.into_json().to_string())
+    };
 }
 
-/// The text that SQLite's driver writes for a time.
-fn lite_time(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false)
+impl Value {
+    /// As `json_each` and `->>` give it back to SQLite: ids as hex digits (`unhex` them), times in the form that its driver
+    /// writes.
+    pub fn into_json(self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        fn list<T>(values: Vec<Option<T>>, form: impl Fn(T) -> Json) -> Json {
+            let form = |value: Option<T>| value.map_or(Json::Null, &form);
+            values.into_iter().map(form).collect()
+        }
+        let id = |id: Uuid| Json::from(id.simple().to_string());
+        let time = |at: Time| {
+            let form = chrono::SecondsFormat::AutoSi;
+            Json::from(at.to_chrono().to_rfc3339_opts(form, false))
+        };
+        match self {
+            Value::Uuid(v) => v.map_or(Json::Null, id),
+            Value::Text(v) => v.into(),
+            Value::Int(v) => v.into(),
+            Value::Bool(v) => v.into(),
+            Value::Time(v) => v.map_or(Json::Null, time),
+            Value::Uuids(v) => list(v, id),
+            Value::Texts(v) => list(v, Json::from),
+            Value::Ints(v) => list(v, Json::from),
+            Value::Times(v) => list(v, time),
+        }
+    }
 }
 
 pub(super) fn lite(

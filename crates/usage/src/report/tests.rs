@@ -163,3 +163,36 @@ fn no_text_of_a_report_holds_a_nul() {
             .contains("\\u0000")
     );
 }
+
+#[test]
+fn a_door_lets_in_what_can_be_read_and_nothing_else() {
+    let table = [
+        Sent::new(START, 0),
+        Sent::bare(START, 0),
+        Sent::bare(START, 0).put(44, b"\0\0"),
+        Sent::bare(START, 0).put(44, b"\0\0").put(44, b"s1"),
+        Sent::bare(START, 0).put(44, b" "),
+        Sent::bare(START, 0).put(44, &[0, 1]),
+        Sent::bare(ON, 0),
+        Sent::bare(ON, 0).put(44, b"s1"),
+    ];
+    let mut nameless = Sent::new(START, 0);
+    nameless.entry.packet.drain(20..26);
+    nameless.entry.packet[3] -= 6;
+    for sent in table.iter().chain([&nameless]) {
+        let packet = Packet::parse(&sent.entry.packet).unwrap();
+        let read = Report::read(&sent.entry).map(|report| report.status);
+        assert_eq!(Report::check(packet), read, "{:?}", sent.entry.packet);
+    }
+}
+
+#[test]
+fn a_packet_is_told_from_others_by_any_of_its_octets() {
+    let whole = Sent::new(START, 0).entry.packet;
+    for place in 0..whole.len() {
+        let mut other = whole.clone();
+        other[place] ^= 1;
+        assert_ne!(digest(&other), digest(&whole), "{place}");
+    }
+    assert_eq!(digest(&whole), digest(&whole.clone()));
+}

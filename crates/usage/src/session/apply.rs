@@ -3,6 +3,7 @@
 //! - Totals, start, end and cause are functions of the set of reports: their order, repetition and delay change nothing.
 //! - A report after the end is ignored, unless its counters have grown: then the NAS was wrong about the end, and
 //!   the session is open again. An event before the end never opens it.
+//! - A retransmission is known by its octets and is no report more.
 //! - A repeated Stop ends it when the first one did; a Stop without counters keeps those that are known.
 //! - A NAS that restarted has no session from before: such an end is for good, though late counters still count.
 //! - Descriptions come from the newest report that has them; older ones fill gaps.
@@ -110,6 +111,8 @@ impl Session {
 
     /// Applies a report. `zone` is the organisation's: growth belongs to the local day of the event.
     pub fn apply(&mut self, report: &Report, zone: Tz) -> Change {
+        // The same packet once more, from another moment: what follows from it is the same, but it is no report more.
+        let is_another = self.ledger.hear(report.digest);
         let before = self.before();
         let day = local_day(report.event_time, zone);
         self.ledger
@@ -131,7 +134,7 @@ impl Session {
                 day,
             });
         }
-        let is_described = self.describe(report);
+        let is_described = self.describe(report, is_another);
         self.refresh();
         let mut change = self.change_since(&before);
         change.is_described |= is_described;
@@ -171,9 +174,9 @@ impl Session {
     }
 
     /// Takes over what describes it; whether that changed anything but what every report changes.
-    fn describe(&mut self, report: &Report) -> bool {
+    fn describe(&mut self, report: &Report, is_another: bool) -> bool {
         let is_newest = self.reports == 0 || report.event_time >= self.reported;
-        if is_newest && self.reports > 0 {
+        if is_newest && is_another && self.reports > 0 {
             let interval = report.event_time.seconds_since(self.reported);
             // A repetition is no interval.
             if interval > 0 {
@@ -217,7 +220,7 @@ impl Session {
         }
         self.reported = self.reported.max(report.event_time);
         self.updated = self.updated.max(report.received);
-        self.reports = self.reports.saturating_add(1);
+        self.reports = self.reports.saturating_add(is_another.into());
         changed
     }
 

@@ -21,6 +21,8 @@ pub const MAX_MARKS: usize = 48;
 pub const RECENT_MARKS: usize = 16;
 /// Days of which the usage is remembered until somebody is known whose it is. Of more, the oldest are told as one.
 pub const MAX_UNOWNED_DAYS: usize = 62;
+/// Retransmissions are of the last reports: a NAS sends a few at most before it waits for an answer.
+pub const RECENT_REPORTS: usize = 3;
 /// A session ends once; NASes that stop and go on do it a few times. Of more, the oldest are forgotten.
 pub const MAX_ENDINGS: usize = 8;
 
@@ -268,9 +270,24 @@ pub struct Ledger {
     /// Earliest event.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     first_event: Option<i64>,
+    /// Digests of the last reports, by which a retransmission is known.
+    #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<u64>,
 }
 
 impl Ledger {
+    /// Enters that a report was heard; whether it is another than the last ones.
+    pub fn hear(&mut self, digest: u64) -> bool {
+        if self.recent.contains(&digest) {
+            return false;
+        }
+        if self.recent.len() == RECENT_REPORTS {
+            self.recent.remove(0);
+        }
+        self.recent.push(digest);
+        true
+    }
+
     /// Enters what a report said its counters were.
     pub fn enter(&mut self, mark: Mark) {
         if self.base.is_some_and(|base| mark.at <= base.at) {

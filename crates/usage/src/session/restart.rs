@@ -50,16 +50,21 @@ impl Restart {
 
     /// Whether the session was on this box, as far as both say.
     pub fn is_box_of(&self, session: &Session) -> bool {
+        self.nas_id == session.nas_id
+            && self.is_box(
+                &session.nas_ip_address,
+                session.details.nas_identifier.as_deref(),
+                session.details.called_station_id.as_deref(),
+            )
+    }
+
+    /// Whether something of this NAS that says so about itself is the box.
+    pub fn is_box(&self, address: &str, identifier: Option<&str>, called: Option<&str>) -> bool {
         let agrees = |said: &str, known: Option<&str>| {
             said.is_empty() || known.is_none_or(|known| known == said)
         };
-        let called = session.details.called_station_id.as_deref();
-        self.nas_id == session.nas_id
-            && agrees(&self.nas_ip_address, Some(&session.nas_ip_address))
-            && agrees(
-                &self.nas_identifier,
-                session.details.nas_identifier.as_deref(),
-            )
+        agrees(&self.nas_ip_address, Some(address))
+            && agrees(&self.nas_identifier, identifier)
             && (self.called_station_id.is_empty()
                 || called.is_none_or(|called| self.is_network(called)))
     }

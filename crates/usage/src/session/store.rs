@@ -143,7 +143,11 @@ async fn by_key(tx: &mut Tx, sql: &'static str, keys: &[&Key]) -> Result<ByKey, 
     let values = match tx.engine() {
         Engine::Postgres => vec![
             Value::Uuids(keys.iter().map(|key| Some(key.nas)).collect()),
-            Value::Texts(keys.iter().map(|key| Some(key.session_id.clone())).collect()),
+            Value::Texts(
+                keys.iter()
+                    .map(|key| Some(key.session_id.clone()))
+                    .collect(),
+            ),
             Value::Texts(keys.iter().map(|key| Some(key.identity.clone())).collect()),
             Value::from(MAX_GENERATIONS),
         ],
@@ -151,7 +155,10 @@ async fn by_key(tx: &mut Tx, sql: &'static str, keys: &[&Key]) -> Result<ByKey, 
             let keys = keys.iter().map(|key| {
                 serde_json::json!([key.nas.simple().to_string(), key.session_id, key.identity])
             });
-            kernel::values![serde_json::Value::from_iter(keys).to_string(), MAX_GENERATIONS]
+            kernel::values![
+                serde_json::Value::from_iter(keys).to_string(),
+                MAX_GENERATIONS
+            ]
         }
     };
     let rows: Vec<Session> = tx.all(sql, values).await?;

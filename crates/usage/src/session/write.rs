@@ -22,31 +22,42 @@ macro_rules! columns {
 /// How many they are.
 const COLUMNS: i16 = 45;
 
-// PostgreSQL takes new rows by COPY and the values of changed ones as arrays, one for each column. SQLite has no line
-// to wait for: it takes row after row, each statement prepared once.
+// PostgreSQL takes new rows by COPY and the values of changed ones as arrays, one for each column. SQLite takes all rows in
+// one parameter, [[value, …], …], ids as hex digits.
 kernel::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
-    SQLITE_INSERT = concat!("INSERT INTO session (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-        $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33,
-        $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45)");
-    SQLITE_PROGRESS = "UPDATE session SET version = version + 1, updated = $3, stopped = $4, interval_seconds = $5,
-            session_seconds = $6, input_octets = $7, output_octets = $8, input_packets = $9, output_packets = $10,
-            wraps = $11, reported = $12, reports = $13, connection_info_stop = $14, terminate_cause = $15, other = $16,
-            ledger = $17
-        WHERE id = $1 AND version = $2";
-    SQLITE_WHOLE = "UPDATE session SET version = version + 1, updated = $3, stopped = $4, interval_seconds = $5,
-            session_seconds = $6, input_octets = $7, output_octets = $8, input_packets = $9, output_packets = $10,
-            wraps = $11, reported = $12, reports = $13, connection_info_stop = $14, terminate_cause = $15, other = $16,
-            ledger = $17, membership_id = $18, started = $19, group_name = $20, nas_ip_address = $21,
-            connection_info_start = $22, username = $23, realm = $24, nas_identifier = $25, nas_port_id = $26,
-            nas_port_type = $27, service_type = $28, framed_protocol = $29, authentication = $30,
-            called_station_id = $31, calling_station_id = $32, framed_ip_address = $33, framed_ipv6_address = $34,
-            framed_ipv6_prefix = $35, delegated_ipv6_prefix = $36, framed_interface_id = $37, multi_session_id = $38,
-            class = $39
-        WHERE id = $1 AND version = $2";
+    SQLITE_INSERT = concat!("INSERT INTO session (", columns!(), ") SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), value ->> 4, value ->> 5,
+            value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12,
+            value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19,
+            value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24, value ->> 25, value ->> 26,
+            value ->> 27, value ->> 28, value ->> 29, value ->> 30, value ->> 31, value ->> 32, value ->> 33,
+            value ->> 34, value ->> 35, value ->> 36, value ->> 37, value ->> 38, value ->> 39, value ->> 40,
+            value ->> 41, value ->> 42, value ->> 43, value ->> 44
+        FROM json_each($1)");
+    SQLITE_PROGRESS = "UPDATE session SET version = version + 1, updated = u.value ->> 2, stopped = u.value ->> 3, interval_seconds = u.value ->> 4,
+            session_seconds = u.value ->> 5, input_octets = u.value ->> 6, output_octets = u.value ->> 7,
+            input_packets = u.value ->> 8, output_packets = u.value ->> 9, wraps = u.value ->> 10,
+            reported = u.value ->> 11, reports = u.value ->> 12, connection_info_stop = u.value ->> 13,
+            terminate_cause = u.value ->> 14, other = u.value ->> 15, ledger = u.value ->> 16
+        FROM json_each($1) AS u WHERE session.id = unhex(u.value ->> 0) AND session.version = u.value ->> 1";
+    SQLITE_WHOLE = "UPDATE session SET version = version + 1, updated = u.value ->> 2, stopped = u.value ->> 3, interval_seconds = u.value ->> 4,
+            session_seconds = u.value ->> 5, input_octets = u.value ->> 6, output_octets = u.value ->> 7,
+            input_packets = u.value ->> 8, output_packets = u.value ->> 9, wraps = u.value ->> 10,
+            reported = u.value ->> 11, reports = u.value ->> 12, connection_info_stop = u.value ->> 13,
+            terminate_cause = u.value ->> 14, other = u.value ->> 15, ledger = u.value ->> 16,
+            membership_id = unhex(u.value ->> 17), started = u.value ->> 18, group_name = u.value ->> 19,
+            nas_ip_address = u.value ->> 20, connection_info_start = u.value ->> 21, username = u.value ->> 22,
+            realm = u.value ->> 23, nas_identifier = u.value ->> 24, nas_port_id = u.value ->> 25,
+            nas_port_type = u.value ->> 26, service_type = u.value ->> 27, framed_protocol = u.value ->> 28,
+            authentication = u.value ->> 29, called_station_id = u.value ->> 30, calling_station_id = u.value ->> 31,
+            framed_ip_address = u.value ->> 32, framed_ipv6_address = u.value ->> 33,
+            framed_ipv6_prefix = u.value ->> 34, delegated_ipv6_prefix = u.value ->> 35,
+            framed_interface_id = u.value ->> 36, multi_session_id = u.value ->> 37, class = u.value ->> 38
+        FROM json_each($1) AS u WHERE session.id = unhex(u.value ->> 0) AND session.version = u.value ->> 1";
     SQLITE_OPEN = "INSERT INTO session_open (id, organisation_id, nas_id, started, nas_ip_address)
-        VALUES ($1, $2, $3, $4, $5)
+        SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4
+        FROM json_each($1) WHERE TRUE
         ON CONFLICT (id) DO UPDATE SET started = excluded.started, nas_ip_address = excluded.nas_ip_address";
     SQLITE_CLOSE = "DELETE FROM session_open WHERE id IN (SELECT unhex(value) FROM json_each($1))";
 }
@@ -136,19 +147,26 @@ pub async fn insert(tx: &mut Tx, sessions: &[&Session]) -> Result<(), Error> {
         tx.copy(POSTGRES_COPY, rows).await?;
         return Ok(());
     }
+    let mut rows = Vec::with_capacity(sessions.len());
     for session in sessions {
         let mut values = Vec::with_capacity(COLUMNS.unsigned_abs().into());
         each_column(session, |column| {
             values.push(match column {
-                Column::Uuid(value) => Value::Uuid(value),
-                Column::Text(value) => Value::Text(value.map(str::to_owned)),
-                Column::Int(value) => Value::Int(value),
-                Column::Time(value) => Value::Time(value),
+                Column::Uuid(value) => Value::Uuid(value).into_json(),
+                Column::Text(value) => value.into(),
+                Column::Int(value) => value.into(),
+                Column::Time(value) => Value::Time(value).into_json(),
             });
         })?;
-        tx.run(SQLITE_INSERT, values).await?;
+        rows.push(serde_json::Value::Array(values));
     }
+    tx.run(SQLITE_INSERT, in_one(rows)).await?;
     Ok(())
+}
+
+/// All rows as SQLite's one parameter.
+fn in_one(rows: Vec<serde_json::Value>) -> Vec<Value> {
+    vec![Value::from(serde_json::Value::Array(rows).to_string())]
 }
 
 /// Writes known sessions over the version they have; one more then. They must be in the order of ids.
@@ -159,23 +177,13 @@ pub async fn update(tx: &mut Tx, part: Part, sessions: &[&Session]) -> Result<()
     if sessions.is_empty() {
         return Ok(());
     }
-    let mut written = 0;
-    if tx.engine() == Engine::Postgres {
-        let sql = match part {
-            Part::Progress => POSTGRES_PROGRESS,
-            Part::Whole => POSTGRES_WHOLE,
-        };
-        written = tx.run(sql, arrays(part, sessions)?).await?;
-    } else {
-        let sql = match part {
-            Part::Progress => SQLITE_PROGRESS,
-            Part::Whole => SQLITE_WHOLE,
-        };
-        for session in sessions {
-            let values = arrays(part, &[session])?.into_iter().map(only);
-            written += tx.run(sql, values.collect()).await?;
-        }
-    }
+    let (sql, values) = match (tx.engine(), part) {
+        (Engine::Postgres, Part::Progress) => (POSTGRES_PROGRESS, arrays(part, sessions)?),
+        (Engine::Postgres, Part::Whole) => (POSTGRES_WHOLE, arrays(part, sessions)?),
+        (Engine::Sqlite, Part::Progress) => (SQLITE_PROGRESS, turned(arrays(part, sessions)?)),
+        (Engine::Sqlite, Part::Whole) => (SQLITE_WHOLE, turned(arrays(part, sessions)?)),
+    };
+    let written = tx.run(sql, values).await?;
     match written == sessions.len() as u64 {
         true => Ok(()),
         false => Err(Error::Conflict(
@@ -189,27 +197,20 @@ pub async fn update(tx: &mut Tx, part: Part, sessions: &[&Session]) -> Result<()
 /// # Errors
 /// [`Error::Engine`].
 pub async fn note_open(tx: &mut Tx, sessions: &[&Session]) -> Result<(), Error> {
-    let all: [fn(&Session) -> Uuid; 3] = [|s| s.id, |s| s.organisation_id, |s| s.nas_id];
-    let values = |sessions: &[&Session]| -> Vec<Value> {
-        let ids = all.iter().map(|of| uuids(sessions, |s| Some(of(s))));
-        let rest = [
-            times(sessions, |s| Some(s.started)),
-            texts(sessions, |s| Some(&s.nas_ip_address)),
-        ];
-        ids.chain(rest).collect()
-    };
-    match tx.engine() {
-        Engine::Postgres if !sessions.is_empty() => {
-            tx.run(POSTGRES_OPEN, values(sessions)).await?;
-        }
-        Engine::Postgres => {}
-        Engine::Sqlite => {
-            for session in sessions {
-                let values = values(&[session]).into_iter().map(only);
-                tx.run(SQLITE_OPEN, values.collect()).await?;
-            }
-        }
+    if sessions.is_empty() {
+        return Ok(());
     }
+    let values = vec![
+        uuids(sessions, |s| Some(s.id)),
+        uuids(sessions, |s| Some(s.organisation_id)),
+        uuids(sessions, |s| Some(s.nas_id)),
+        times(sessions, |s| Some(s.started)),
+        texts(sessions, |s| Some(&s.nas_ip_address)),
+    ];
+    match tx.engine() {
+        Engine::Postgres => tx.run(POSTGRES_OPEN, values).await?,
+        Engine::Sqlite => tx.run(SQLITE_OPEN, turned(values)).await?,
+    };
     Ok(())
 }
 
@@ -294,7 +295,8 @@ pub(crate) fn ledger_text(session: &Session) -> Result<String, Error> {
 
 /// The values of changed rows, an array for each parameter.
 fn arrays(part: Part, sessions: &[&Session]) -> Result<Vec<Value>, Error> {
-    let ledgers: Result<Vec<_>, Error> = sessions.iter().map(|s| ledger_text(s).map(Some)).collect();
+    let ledgers: Result<Vec<_>, Error> =
+        sessions.iter().map(|s| ledger_text(s).map(Some)).collect();
     let mut values = vec![
         uuids(sessions, |s| Some(s.id)),
         ints(sessions, |s| Some(s.version)),
@@ -344,13 +346,17 @@ fn texts(sessions: &[&Session], of: impl Fn(&Session) -> Option<&String>) -> Val
     Value::Texts(sessions.iter().map(|s| of(s).cloned()).collect())
 }
 
-/// The one value of an array.
-fn only(array: Value) -> Value {
-    match array {
-        Value::Uuids(mut v) => Value::Uuid(v.pop().flatten()),
-        Value::Ints(mut v) => Value::Int(v.pop().flatten()),
-        Value::Times(mut v) => Value::Time(v.pop().flatten()),
-        Value::Texts(mut v) => Value::Text(v.pop().flatten()),
-        other => other,
+/// Arrays of columns as SQLite's one parameter of rows.
+fn turned(columns: Vec<Value>) -> Vec<Value> {
+    let mut rows: Vec<Vec<serde_json::Value>> = Vec::new();
+    for column in columns {
+        let serde_json::Value::Array(values) = column.into_json() else {
+            continue;
+        };
+        rows.resize_with(values.len(), Vec::new);
+        rows.iter_mut()
+            .zip(values)
+            .for_each(|(row, value)| row.push(value));
     }
+    in_one(rows.into_iter().map(serde_json::Value::Array).collect())
 }

@@ -109,7 +109,10 @@ fn encode(s: &Session) -> Option<Vec<u8>> {
     for id in [s.id, s.organisation_id, s.nas_id] {
         out.extend_from_slice(id.as_bytes());
     }
-    put_octets(&mut out, s.membership_id.as_ref().map(|id| &id.as_bytes()[..]));
+    put_octets(
+        &mut out,
+        s.membership_id.as_ref().map(|id| &id.as_bytes()[..]),
+    );
     for time in [s.started, s.updated, s.reported] {
         put_int(&mut out, time.unix_micros());
     }
@@ -255,7 +258,9 @@ mod tests {
     use chrono_tz::Tz;
 
     fn session(n: u128) -> Session {
-        let start = Sent::new(START, 0).put(30, b"AA:Guest").put(26, &[0, 0, 0, 9, 1, 4, 65, 66]);
+        let start = Sent::new(START, 0)
+            .put(30, b"AA:Guest")
+            .put(26, &[0, 0, 0, 9, 1, 4, 65, 66]);
         let mut session = Session::new(Uuid::from_u128(n), 0, &start.read());
         session.acct_session_id = format!("s{n}");
         session.apply(&start.read(), Tz::UTC);

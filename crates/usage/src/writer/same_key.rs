@@ -133,7 +133,8 @@ impl<'a> SameKey<'a> {
     async fn read_history(&mut self, tx: &mut Tx) -> Result<(), Error> {
         let found = store::history(tx, &[self.key]).await?;
         let past = found.into_values().flatten();
-        self.rows.extend(past.map(|session| Row::new(session, true)));
+        self.rows
+            .extend(past.map(|session| Row::new(session, true)));
         self.has_history = true;
         Ok(())
     }

@@ -69,7 +69,10 @@ async fn a_batch_applied_again_changes_nothing() {
     let again = house.apply_items(&items).await;
     assert_eq!((again.repeated, again.sessions.len()), (3, 0));
     // A batch that begins before the checkpoint and ends behind it.
-    let more = house.journalled(&[Sent::new(STOP, 510).counts(500, 30, 300).number(49, 1)]);
+    let more = house.journalled(&[Sent::new(STOP, 510)
+        .counts(500, 30, 300)
+        .number(49, 1)
+        .again()]);
     let overlapping = [&items[1..], &more].concat();
     assert_eq!(house.apply_items(&overlapping).await.repeated, 2);
     assert_eq!(house.usage().await, usage);
@@ -363,6 +366,26 @@ async fn a_person_known_later_gets_what_was_used_before() {
     house.apply(&[unknown]).await;
     assert!(house.usage().await.is_empty());
     house.apply(&[life()[2].clone()]).await;
+    assert_eq!(house.usage().await, usage_of_life());
+}
+
+#[tokio::test]
+async fn a_retransmission_that_was_journalled_again_counts_no_report_more() {
+    let house = house().await;
+    let [start, interim, stop] = life();
+    house.apply(&[start.clone(), interim.clone()]).await;
+    let later = |sent: &Sent| {
+        let mut sent = sent.clone();
+        sent.entry.received = sent.entry.received.plus_seconds(9);
+        sent
+    };
+    house
+        .apply(&[later(&start), later(&interim), stop.clone()])
+        .await;
+    house.apply(&[later(&stop)]).await;
+    let rows = house.sessions().await;
+    assert_eq!((rows.len(), rows[0].reports), (1, 3));
+    assert_eq!(rows[0].stopped, Some(at(500)));
     assert_eq!(house.usage().await, usage_of_life());
 }
 

@@ -67,12 +67,20 @@ async fn sessions_of_many_keys_are_found_with_strange_ids_too() {
     let rows = house.sessions().await;
     let keys: std::collections::BTreeSet<Key> = rows.iter().map(Key::of).collect();
     let mut tx = house.kernel.db.begin().await.unwrap();
-    let found = lock(&mut tx, &keys.iter().collect::<Vec<_>>()).await.unwrap();
+    let found = lock(&mut tx, &keys.iter().collect::<Vec<_>>())
+        .await
+        .unwrap();
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
         keys.iter().collect::<Vec<_>>()
     );
     assert_eq!(found.values().map(Vec::len).sum::<usize>(), ids.len() + 2);
     assert_eq!(lock(&mut tx, &[]).await.unwrap().len(), 0);
-    assert_eq!(history(&mut tx, &keys.iter().collect::<Vec<_>>()).await.unwrap().len(), 0);
+    assert_eq!(
+        history(&mut tx, &keys.iter().collect::<Vec<_>>())
+            .await
+            .unwrap()
+            .len(),
+        0
+    );
 }
