@@ -34,21 +34,11 @@ impl Many {
     fn parameter(&self, rows: &[Vec<Value>]) -> String {
         let row = |row: &Vec<Value>| {
             let fields = self.columns.iter().zip(row);
-            let fields = fields.map(|(column, value)| ((*column).to_owned(), json(value)));
+            let fields =
+                fields.map(|(column, value)| ((*column).to_owned(), value.clone().into_json()));
             serde_json::Value::Object(fields.collect::<Map<_, _>>())
         };
         serde_json::Value::Array(rows.iter().map(row).collect()).to_string()
-    }
-}
-
-/// As both engines read it back: a UUID as hexadecimal digits, a time as SQLite keeps it.
-fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Uuid(id) => id.map(|id| id.simple().to_string()).into(),
-        Value::Text(text) => text.as_deref().into(),
-        Value::Int(number) => (*number).into(),
-        Value::Bool(flag) => (*flag).into(),
-        Value::Time(time) => time.map(super::value::lite_text).into(),
     }
 }
 

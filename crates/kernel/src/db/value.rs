@@ -64,7 +64,7 @@ value_from! {
 }
 
 /// A time as the driver writes it for SQLite: rows made in either way compare alike.
-pub(super) fn lite_text(time: Time) -> String {
+fn lite_text(time: Time) -> String {
     time.to_chrono()
         .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false)
 }
@@ -120,10 +120,7 @@ impl Value {
             values.into_iter().map(form).collect()
         }
         let id = |id: Uuid| Json::from(id.simple().to_string());
-        let time = |at: Time| {
-            let form = chrono::SecondsFormat::AutoSi;
-            Json::from(at.to_chrono().to_rfc3339_opts(form, false))
-        };
+        let time = |at: Time| Json::from(lite_text(at));
         match self {
             Value::Uuid(v) => v.map_or(Json::Null, id),
             Value::Text(v) => v.into(),
