@@ -95,6 +95,7 @@ kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
     PEOPLE = "SELECT id, is_active, password_updated FROM person WHERE id > $1 ORDER BY id LIMIT $2";
+    PEOPLE_BETWEEN = "SELECT id, is_active, password_updated FROM person WHERE id > $1 AND id <= $2 ORDER BY id";
     PERSON = "SELECT id, is_active, password_updated FROM person WHERE id = $1";
     PERSON_OF_MEMBERSHIP = "SELECT p.id, p.is_active, p.password_updated FROM person p JOIN membership m ON m.person_id = p.id WHERE m.id = $1";
     IDENTIFIERS = "SELECT person_id, realm, kind, value, folded FROM identifier
@@ -180,7 +181,23 @@ pub async fn page(db: &Db, after: Option<PersonId>, limit: usize) -> Result<Vec<
     complete(db, people).await
 }
 
-/// The ids of a [`page`], for when a damaged row keeps the page from being read.
+/// The people after one, up to and with another, in the order of their ids: a page whose [`ids`] were read. Who was made
+/// meanwhile is among them.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn between(
+    db: &Db,
+    after: Option<PersonId>,
+    last: PersonId,
+) -> Result<Vec<Known>, Error> {
+    let after = after.map_or(Uuid::nil(), |person| person.0);
+    let values = kernel::values![after, last];
+    let people: Vec<PersonRow> = db.all(PEOPLE_BETWEEN, values).await?;
+    complete(db, people).await
+}
+
+/// The ids of a [`page`]: so that pages are read beside each other, or one by one where a damaged row is among them.
 ///
 /// # Errors
 /// [`Error::Engine`].

@@ -149,6 +149,11 @@ async fn ids_are_those_of_the_page() {
     let first = page(db, None, 2).await.unwrap();
     let people: Vec<PersonId> = first.iter().map(|known| known.person).collect();
     assert_eq!(ids(db, None, 2).await.unwrap(), people);
+    for (after, expect) in [(None, 2), (Some(people[0]), 1), (Some(people[1]), 0)] {
+        let between = between(db, after, people[1]).await.unwrap();
+        assert_eq!(between.len(), expect);
+        assert!(between.last().is_none_or(|last| last.person == people[1]));
+    }
     assert_eq!(ids(db, Some(people[1]), 2).await.unwrap().len(), 1);
 }
 
