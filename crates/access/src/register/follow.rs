@@ -171,7 +171,22 @@ impl Follower {
                 Changed::Membership(membership) => Some(*membership),
             })
             .collect();
-        identity::known::holders(&self.kernel.db, &memberships).await
+        let db = &self.kernel.db;
+        match identity::known::holders(db, &memberships).await {
+            Err(e) if is_damage(&e) => {}
+            found => return found,
+        }
+        let mut holders = HashMap::new();
+        for membership in memberships {
+            match identity::known::holders(db, &[membership]).await {
+                Ok(found) => holders.extend(found),
+                Err(e) if is_damage(&e) => {
+                    tracing::error!(%membership, "a membership cannot be read: {e}");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(holders)
     }
 
     async fn reload_policy(&self, parts: Parts) -> Result<(), Error> {
