@@ -83,8 +83,7 @@ fn requests(method: &str) -> Vec<Vec<u8>> {
             let mut authenticator = [7u8; 16];
             authenticator[..4].copy_from_slice(&n.to_be_bytes());
             let secret = Secret::new("testing123");
-            let mut question =
-                Question::new(Code::ACCESS_REQUEST, n as u8, authenticator, secret);
+            let mut question = Question::new(Code::ACCESS_REQUEST, n as u8, authenticator, secret);
             question
                 .put_text(attrs::USER_NAME, "alice")
                 .put_text(attrs::CALLING_STATION_ID, "02-00-00-00-00-01")
