@@ -224,6 +224,8 @@ impl ServerHealth {
             "people": shared.register.people().len(),
             "nases": shared.register.policy().nases.entries().len(),
             "delayed": shared.delay.waiting(),
+            "proofs": shared.pool.get().map(Pool::waiting),
+            "lookups": shared.lookups.waiting(),
             "attempts_lost": shared.recorder.lost(),
             "journal": journal,
         })
