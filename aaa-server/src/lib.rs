@@ -19,7 +19,6 @@ mod door;
 mod follow;
 mod identify;
 mod lane;
-mod lookup;
 mod pool;
 mod record;
 mod responder;

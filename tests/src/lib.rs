@@ -8,6 +8,7 @@
 pub mod conformance;
 pub mod differences;
 pub mod house;
+pub mod lasting;
 pub mod model;
 pub mod nas;
 pub mod place;
