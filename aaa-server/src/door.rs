@@ -12,6 +12,7 @@ use crate::counts::{Answered, Counts};
 use crate::delay::Delay;
 use crate::identify::{self, Identified};
 pub use crate::lane::{Batch, Desk, Job, Lane, Ticket};
+use crate::lookup::Lookups;
 use crate::pool::Pool;
 use crate::record::Recorder;
 use crate::responder::{Key, Slot, Verdict};
@@ -23,7 +24,7 @@ use access::facts::{Evidence, Facts};
 use access::nas_match::NasEntry;
 use access::proof_memory::ProofMemory;
 use access::question::{Offer, Question};
-use access::register::Register;
+use access::register::{Miss, Register, Wanted};
 use access::word::Dropped;
 use journal::Journal;
 use kernel::{Kernel, Time};
@@ -51,6 +52,8 @@ pub struct Shared {
     pub proofs: ProofMemory,
     /// Somebody was seen whose hash is slow.
     pub hashes_are_slow: AtomicBool,
+    /// Names on their way to the database.
+    pub lookups: Lookups,
     /// Imported hashes that are to become ours.
     pub upgrades: Upgrades,
     /// Counters of what no lane counts.
@@ -98,6 +101,19 @@ enum Done {
     Dropped(Dropped),
     /// The proof takes longer than a receive thread may.
     Slow,
+    /// Nobody is known by these names here: the database may know somebody.
+    Unknown(Wanted),
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// It has just been received: what takes time is put off.
+    First,
+    /// Whoever it names was looked up in the database.
+    LookedUp,
+    /// Its slow proof may be made.
+    Proving,
 }
 
 impl Shared {
@@ -245,7 +261,7 @@ impl Shared {
                 crate::accounting::receive(self, ticket(), desk, &request, nas, now, peer);
             }
             (_, Some(question)) if self.register.is_ready() => {
-                match self.authenticate(
+                let done = self.authenticate(
                     desk,
                     batch.received,
                     &request,
@@ -253,14 +269,19 @@ impl Shared {
                     nas,
                     now,
                     peer,
-                    true,
-                ) {
+                    Pass::First,
+                );
+                match done {
                     Done::Answered => {
                         lane.counts.answered(Answered::Accept);
                         self.answer(lane, batch, &slot, &desk.octets);
                     }
                     Done::Refused(due) => self.hold(&ticket(), due, desk),
                     Done::Dropped(word) => self.give_up(&ticket(), now, word, &packet, nas, peer),
+                    Done::Unknown(wanted) => {
+                        let job = Job::new(ticket(), &packet, nas, with_next_secret, now);
+                        batch.shed.extend(self.lookups.push(job, wanted));
+                    }
                     Done::Slow => {
                         let job = Job::new(ticket(), &packet, nas, with_next_secret, now);
                         match self.pool.get() {
@@ -309,7 +330,7 @@ impl Shared {
         }
     }
 
-    /// Decides an Access-Request and makes its answer. A slow proof is made here unless `may_defer`.
+    /// Decides an Access-Request and makes its answer, as far as that may take at this `pass`.
     #[allow(clippy::too_many_arguments)]
     fn authenticate(
         &self,
@@ -320,7 +341,7 @@ impl Shared {
         nas: &Arc<NasEntry>,
         now: Time,
         peer: Peer,
-        may_defer: bool,
+        pass: Pass,
     ) -> Done {
         if question.noise && !request.signed() && !self.secrets.fitted_lately(now, nas.nas.id) {
             // Unhidden with another secret a password is noise: no answer of ours would be believed either.
@@ -328,6 +349,14 @@ impl Shared {
             return Done::Dropped(Dropped::SharedSecretMismatch);
         }
         let facts = self.register.facts(now, nas, peer.address.ip(), question);
+        if pass == Pass::First {
+            match self.register.miss(now, nas, question, &facts) {
+                Miss::Settled => {}
+                Miss::Ask(wanted) => return Done::Unknown(wanted),
+                Miss::Limited => return Done::Dropped(Dropped::Flood),
+            }
+        }
+        let may_defer = pass != Pass::Proving;
         let walk = facts.walk(question);
         let evidence = if facts.needs_slow_proof(&walk, question) {
             self.hashes_are_slow.store(true, Ordering::Relaxed);
@@ -423,20 +452,20 @@ impl Shared {
         }
     }
 
-    /// A job of the proof pool: the same request again, now with time for its proof.
-    pub fn prove(&self, job: Job) {
+    /// The same request again, at a later pass: with time for its proof, or with whoever it names looked up.
+    pub fn resume(&self, job: Job, pass: Pass) {
         let Job {
             ticket,
             datagram,
             nas,
             with_next_secret,
             at,
-        } = job;
+        } = &job;
         let secret = match &nas.secrets.next {
-            Some(next) if with_next_secret => next,
+            Some(next) if *with_next_secret => next,
             _ => &nas.secrets.current,
         };
-        let verified = Packet::parse_with(&datagram, self.config.max_attributes)
+        let verified = Packet::parse_with(datagram, self.config.max_attributes)
             .ok()
             .and_then(|packet| {
                 Request::verify(packet, secret, &identify::rules(&nas.nas, &self.config)).ok()
@@ -453,30 +482,47 @@ impl Shared {
             ticket.received,
             &request,
             &question,
-            &nas,
-            at,
+            nas,
+            *at,
             peer,
-            false,
+            pass,
         );
         match done {
             Done::Answered => {
                 ticket.lane.counts.answered(Answered::Accept);
-                self.complete(&ticket, &desk.octets);
+                self.complete(ticket, &desk.octets);
             }
-            Done::Refused(due) => self.hold(&ticket, due, &desk),
+            Done::Refused(due) => self.hold(ticket, due, &desk),
             Done::Dropped(word) => {
-                self.give_up(&ticket, at, word, &request.packet(), &nas, peer);
+                self.give_up(ticket, *at, word, &request.packet(), nas, peer);
             }
-            // It may not be put off again.
-            Done::Slow => self.counts.dropped(Dropped::Internal),
+            Done::Slow if pass != Pass::Proving => self.queue(job),
+            // It was proved, or looked up: neither is put off again.
+            Done::Slow | Done::Unknown(_) => self.counts.dropped(Dropped::Internal),
         }
     }
 
-    /// A job that is given up: the request may come again.
+    /// Queues a request whose proof is slow.
+    fn queue(&self, job: Job) {
+        let shed = match self.pool.get() {
+            Some(pool) => pool.push(job.ticket.received, job.ticket.slot.is_repeated(), job),
+            None => Some(job),
+        };
+        if let Some(shed) = shed {
+            self.shed(shed);
+        }
+    }
+
+    /// A job that had to make room: the request may come again.
     pub fn shed(&self, job: Job) {
+        self.give_up_job(&job, Dropped::Shed);
+    }
+
+    /// Leaves a request unanswered that was put off.
+    pub fn give_up_job(&self, job: &Job, word: Dropped) {
         if let Ok(packet) = Packet::parse_with(&job.datagram, self.config.max_attributes) {
             let peer = job.ticket.slot.peer();
-            self.give_up(&job.ticket, job.at, Dropped::Shed, &packet, &job.nas, peer);
+            self.give_up(&job.ticket, job.at, word, &packet, &job.nas, peer);
         }
     }
 

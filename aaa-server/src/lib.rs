@@ -19,6 +19,7 @@ mod door;
 mod follow;
 mod identify;
 mod lane;
+mod lookup;
 mod pool;
 mod record;
 mod responder;

@@ -3,8 +3,9 @@
 use crate::config::{Purpose, RadiusConfig};
 use crate::counts::Counts;
 use crate::delay::Delay;
-use crate::door::{Acknowledgement, Delayed, Job, Lane, Shared};
+use crate::door::{Acknowledgement, Delayed, Job, Lane, Pass, Shared};
 use crate::follow;
+use crate::lookup::{self, Lookups};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
 use crate::secret_memory::SecretMemory;
@@ -77,6 +78,7 @@ impl Server {
             live: usage::Live::default(),
             counts: Counts::default(),
             hashes_are_slow: AtomicBool::new(false),
+            lookups: Lookups::default(),
             upgrades: Upgrades::default(),
             lanes: OnceLock::new(),
             recorder: Recorder::new(config.kept_accepts_per_second),
@@ -132,6 +134,7 @@ impl Server {
             tokio::spawn(follow::run(shared.clone(), stopped.clone())),
             tokio::spawn(record::run(shared.clone(), stopped.clone())),
             tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
+            tokio::spawn(lookup::run(shared.clone(), stopped.clone())),
         ];
         let lease = tokio::spawn(hold(shared.clone(), lease, stopping.clone(), stopped));
         Ok(Self {
@@ -221,6 +224,8 @@ impl ServerHealth {
             "people": shared.register.people().len(),
             "nases": shared.register.policy().nases.entries().len(),
             "delayed": shared.delay.waiting(),
+            "proofs": shared.pool.get().map(Pool::waiting),
+            "lookups": shared.lookups.waiting(),
             "attempts_lost": shared.recorder.lost(),
             "journal": journal,
         })
@@ -347,7 +352,7 @@ fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {
         threads,
         move |job| {
             if let Some(shared) = working.upgrade() {
-                guarded(&shared, || shared.prove(job));
+                guarded(&shared, || shared.resume(job, Pass::Proving));
             }
         },
         move |job| {

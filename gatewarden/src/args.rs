@@ -57,6 +57,8 @@ pub enum Command {
     Explain(crate::explain::ExplainArgs),
     /// Asks a RADIUS server and shows what it answers
     Ping(crate::ping::PingArgs),
+    /// Puts a RADIUS server under load, verifies every answer and says how fast they came
+    Load(crate::load::LoadArgs),
     /// Shows packets by attribute name: hex, one packet a line, or a capture (pcap, pcapng)
     Decode(crate::decode::DecodeArgs),
     /// Makes packets of decoded objects: the reverse of decode

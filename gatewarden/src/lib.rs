@@ -23,6 +23,7 @@ mod group;
 mod house;
 mod jobs;
 mod lines;
+mod load;
 mod log;
 mod migrate;
 mod nas;
@@ -71,6 +72,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let places = &cli.places;
     match &cli.command {
         Command::Ping(args) => ping::run(args),
+        Command::Load(args) => load::run(args),
         Command::Decode(args) => decode::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Config(args) => config::run(args, places),

@@ -350,7 +350,7 @@ async fn lists_and_batches_find_their_rows_by_index_on_postgres() {
                 now,
                 nobody,
                 false,
-                nobody,
+                None::<Uuid>,
                 None::<Uuid>,
                 10
             ],

@@ -1,4 +1,7 @@
 //! What a person costs in memory, counted in octets. Alone in its process: it counts everything.
+//!
+//! `GATEWARDEN_SIZE_PEOPLE=1000000 cargo test -p access --test register_size -- --nocapture` also tells what the process
+//! takes of the machine's memory with as many people.
 
 use access::facts::{MembershipFacts, PersonFacts, StoredFacts};
 use access::group::GroupId;
@@ -47,8 +50,19 @@ fn person(
     }
 }
 
+/// What Linux says the process has in memory now, in its words.
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    line.unwrap_or_default().to_owned()
+}
+
 #[test]
 fn a_million_people_fit_and_finding_one_takes_no_memory() {
+    let number_of_people = std::env::var("GATEWARDEN_SIZE_PEOPLE")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(PEOPLE);
     let groups: Arc<[GroupId]> = [GroupId(Uuid::from_u128(7))].into();
     let empty = MembershipFacts {
         id: MembershipId(Uuid::nil()),
@@ -70,17 +84,17 @@ fn a_million_people_fit_and_finding_one_takes_no_memory() {
     ] {
         let region = Region::new(COUNTED);
         let people = People::default();
-        for number in 0..PEOPLE {
+        for number in 0..number_of_people {
             people.put(person(number, stored, &groups, &empty));
         }
         let used = region.change();
         let octets = used.bytes_allocated - used.bytes_deallocated;
         let pieces = used.allocations - used.deallocations;
-        let each = (octets + pieces * OVERHEAD) / PEOPLE;
-        println!("{form}: {each} octets a person");
+        let each = (octets + pieces * OVERHEAD) / number_of_people;
+        println!("{form}: {each} octets a person; {}", resident());
         assert!(each <= MOST, "{form}: {each}");
 
-        let name = format!("user-{:07}", PEOPLE / 2);
+        let name = format!("user-{:07}", number_of_people / 2);
         let region = Region::new(COUNTED);
         for _ in 0..100 {
             assert!(people.find(None, Kind::Username, &name).is_some());

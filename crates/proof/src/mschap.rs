@@ -138,7 +138,7 @@ pub fn authenticator_response(
 }
 
 /// The same as the octets it is made of.
-pub(crate) fn authenticator_response_octets(
+pub fn authenticator_response_octets(
     nt_hash: &[u8; 16],
     nt_response: &[u8; 24],
     challenge: &[u8; 8],

@@ -137,6 +137,13 @@ pub(crate) fn hide_password_into(
     Ok(())
 }
 
+/// Hides a password (RFC 2865 §5.2) where it stands, padded with zeros to whole
+/// blocks of sixteen octets already. `authenticator` is the request's.
+pub fn hide_password_in_place(padded: &mut [u8], secret: &Secret, authenticator: &[u8; 16]) {
+    let key = key_block([secret.as_bytes(), authenticator, &[]]);
+    chain_hide(padded, key, secret);
+}
+
 /// Hides a password (RFC 2865 §5.2). `authenticator` is the request's.
 pub fn hide_password(
     plain: &[u8],

@@ -3,7 +3,7 @@
 //!
 //! `method.rs` puts the proof into the question, `attribute.rs` reads `Name = value`, `verdict.rs` judges the answer.
 
-mod address;
+pub(crate) mod address;
 mod attribute;
 mod method;
 mod verdict;

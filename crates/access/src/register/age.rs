@@ -35,6 +35,15 @@ impl RegisterState {
             RegisterState::Stale { .. } => "stale",
         }
     }
+
+    /// For `status` and health pages: the word, and since when it holds.
+    pub fn to_json(self) -> serde_json::Value {
+        let since = match self {
+            RegisterState::Loading => None,
+            RegisterState::Current { since, .. } | RegisterState::Stale { since } => Some(since),
+        };
+        serde_json::json!({ "state": self.word(), "since": since })
+    }
 }
 
 #[derive(Default, Clone, Copy)]

@@ -15,9 +15,12 @@ use kernel::{Error, Event, Kernel, Position};
 use policy::Parts;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use tokio::task::{JoinError, JoinSet};
 
 /// People in one page of the first load.
 const PAGE: usize = 5_000;
+/// Pages that are read at once: a few megabytes each, and connections are left for those who write.
+const PAGES_AT_ONCE: usize = 4;
 
 /// Whose facts are to be read again.
 enum Changed {
@@ -76,32 +79,28 @@ impl Follower {
         Ok(())
     }
 
-    /// Everybody, page by page: one is made ready while the next is read, so that two are in memory at most.
+    /// Everybody, a few pages beside each other, so that every core opens passwords: no more than those are in memory
+    /// twice.
     async fn load_everybody(&self) -> Result<(), Error> {
         let all = Arc::new(self.loader.own_of_all().await?);
         let mut after: Option<PersonId> = None;
-        let mut making = None;
+        let mut pages = JoinSet::new();
         loop {
-            match identity::known::page(&self.kernel.db, after, PAGE).await {
-                Ok(page) => {
-                    let Some(last) = page.last() else { break };
-                    after = Some(last.person);
-                    finish(making.take()).await;
-                    let (loader, all) = (self.loader.clone(), all.clone());
-                    making = Some(tokio::task::spawn_blocking(move || loader.put(page, &all)));
-                }
-                Err(e) if is_damage(&e) => {
-                    let ids = identity::known::ids(&self.kernel.db, after, PAGE).await?;
-                    let Some(last) = ids.last() else { break };
-                    after = Some(*last);
-                    for people in ids.chunks(MANY) {
-                        self.loader.reload_people(people).await?;
-                    }
-                }
-                Err(e) => return Err(e),
+            let ids = identity::known::ids(&self.kernel.db, after, PAGE).await?;
+            let Some(last) = ids.last().copied() else {
+                break;
+            };
+            if pages.len() >= PAGES_AT_ONCE {
+                finished(pages.join_next().await)?;
             }
+            let (loader, all) = (self.loader.clone(), all.clone());
+            let page = async move { loader.load_page(after, &ids, &all).await };
+            pages.spawn(page);
+            after = Some(last);
         }
-        finish(making).await;
+        while let Some(page) = pages.join_next().await {
+            finished(Some(page))?;
+        }
         Ok(())
     }
 
@@ -172,7 +171,22 @@ impl Follower {
                 Changed::Membership(membership) => Some(*membership),
             })
             .collect();
-        identity::known::holders(&self.kernel.db, &memberships).await
+        let db = &self.kernel.db;
+        match identity::known::holders(db, &memberships).await {
+            Err(e) if is_damage(&e) => {}
+            found => return found,
+        }
+        let mut holders = HashMap::new();
+        for membership in memberships {
+            match identity::known::holders(db, &[membership]).await {
+                Ok(found) => holders.extend(found),
+                Err(e) if is_damage(&e) => {
+                    tracing::error!(%membership, "a membership cannot be read: {e}");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(holders)
     }
 
     async fn reload_policy(&self, parts: Parts) -> Result<(), Error> {
@@ -206,12 +220,12 @@ impl Follower {
     }
 }
 
-/// Waits until a page is in. One whose making failed is logged by the runtime: those who are missing are looked up.
-async fn finish(making: Option<tokio::task::JoinHandle<()>>) {
-    if let Some(making) = making
-        && let Err(e) = making.await
-    {
-        tracing::error!("a page of people is left out: {e}");
+/// What became of a page. One whose making failed is tried again with all the others.
+fn finished(page: Option<Result<Result<(), Error>, JoinError>>) -> Result<(), Error> {
+    match page {
+        None => Ok(()),
+        Some(Ok(done)) => done,
+        Some(Err(e)) => Err(Error::Invalid(format!("a page of people: {e}"))),
     }
 }
 

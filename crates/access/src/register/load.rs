@@ -8,6 +8,8 @@ use crate::admit::{self, MembershipRules};
 use crate::facts::{MembershipFacts, PersonFacts, StoredFacts};
 use crate::group::GroupId;
 use crate::rule::{Compiler, Rows, RuleSet};
+use foldhash::quality::RandomState;
+use identity::known::MANY;
 use identity::{Known, MembershipId, PersonId};
 use kernel::seal::SealError;
 use kernel::{Error, Kernel};
@@ -28,7 +30,7 @@ pub(super) struct Own {
 /// What access knows of every membership, for a first load: most have alike what few lists tell.
 #[derive(Default)]
 pub(super) struct OwnOfAll {
-    of: HashMap<MembershipId, u32>,
+    of: HashMap<MembershipId, u32, RandomState>,
     lists: Vec<Own>,
     /// Lists of those who have no rules of their own, by their groups.
     plain: HashMap<Arc<[GroupId]>, u32>,
@@ -147,8 +149,29 @@ impl Loader {
         Ok(all)
     }
 
-    /// Puts a page of people in.
-    pub(super) fn put(&self, found: Vec<Known>, all: &OwnOfAll) {
+    /// Reads a page of people and puts it in; one by one where somebody in it is damaged.
+    pub(super) async fn load_page(
+        &self,
+        after: Option<PersonId>,
+        ids: &[PersonId],
+        all: &OwnOfAll,
+    ) -> Result<(), Error> {
+        let Some(last) = ids.last() else {
+            return Ok(());
+        };
+        match identity::known::between(&self.kernel.db, after, *last).await {
+            Ok(found) => self.put(found, all),
+            Err(e) if is_damage(&e) => {
+                for people in ids.chunks(MANY) {
+                    self.reload_people(people).await?;
+                }
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn put(&self, found: Vec<Known>, all: &OwnOfAll) {
         for known in found {
             let person = self.person(known, |membership, _: &str| all.get(membership));
             self.register.people.put(person);
