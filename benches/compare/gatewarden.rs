@@ -1,0 +1,109 @@
+//! Gatewarden as it comes: every setting at its default but ports and the number of threads, which is the cores it has.
+
+use crate::generator::{Address, SECRET};
+use crate::line;
+use crate::machine::SERVER_CORE;
+use crate::people;
+use crate::process::{Server, good};
+use crate::stage::Stage;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The database and the folder of the installation that answers.
+pub const DATABASE: &str = "gatewarden";
+
+/// `gatewarden --data D [--database URL]`.
+pub fn place(stage: &Stage, folder: &Path, database: Option<&str>) -> Vec<String> {
+    let mut command = line![stage.gatewarden_binary, "--data", folder.display()];
+    if let Some(url) = database {
+        command.extend(line!["--database", url]);
+    }
+    command
+}
+
+/// An installation with an organisation and this machine as its NAS, and nobody in it.
+pub fn found(place: &[String]) -> Result<(), String> {
+    let nas = line![
+        "nas",
+        "add",
+        "127.0.0.0/8",
+        "--secret",
+        SECRET,
+        "--org",
+        "default"
+    ];
+    good(SERVER_CORE, &[place, &nas[..]].concat()).map(|_| ())
+}
+
+/// Imports a file and says how long that took.
+pub fn import(
+    place: &[String],
+    file: &Path,
+    store: Option<&str>,
+    cores: &str,
+) -> Result<Duration, String> {
+    let mut command = [
+        place,
+        &line!["user", "import", file.display(), "--org", "default"][..],
+    ]
+    .concat();
+    if let Some(store) = store {
+        command.extend(line!["--store", store]);
+    }
+    let started = Instant::now();
+    let output = std::process::Command::new("taskset")
+        .args(["-c", cores])
+        .args(&command)
+        .output()
+        .map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(format!(
+            "{}: {}",
+            command.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    Ok(started.elapsed())
+}
+
+/// Starts it with the 100,000 users; the first time it is made.
+pub fn start(stage: &mut Stage, address: Address, has_postgres: bool) -> Result<Server, String> {
+    let name = if has_postgres {
+        "gatewarden-postgres"
+    } else {
+        "gatewarden-sqlite"
+    };
+    let folder = stage.folder(name)?;
+    let url = has_postgres.then(|| stage.postgres_url(DATABASE));
+    let place = place(stage, &folder, url.as_deref());
+    if !stage.is_prepared(name) {
+        if has_postgres {
+            stage.postgres.create(DATABASE)?;
+        }
+        found(&place)?;
+        let file = stage.folder("files")?.join("recoverable.csv");
+        people::recoverable(&file)?;
+        import(&place, &file, Some("recoverable"), "0,1")?;
+        let file = stage.folder("files")?.join("slow.csv");
+        people::slow(&file)?;
+        import(&place, &file, None, "0,1")?;
+        if has_postgres {
+            stage.postgres.ask(DATABASE, "ANALYZE")?;
+        }
+    }
+    let http = stage.port();
+    let serve = line![
+        "serve",
+        "--auth-port",
+        address.0,
+        "--acct-port",
+        address.acct_port(),
+        "--http",
+        format!("127.0.0.1:{http}")
+    ];
+    let config = folder.join("bench.toml");
+    std::fs::write(&config, "[radius]\naddresses = [\"127.0.0.1\"]\n")
+        .map_err(|e| e.to_string())?;
+    let command = [&place[..], &line!["--config", config.display()], &serve].concat();
+    stage.serve(name, &command)
+}

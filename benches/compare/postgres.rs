@@ -1,0 +1,147 @@
+//! A PostgreSQL of the run's own, on the server's core, as durable as it comes: nothing of its defaults is changed but
+//! the number of connections.
+
+use crate::line;
+use crate::machine::SERVER_CORE;
+use crate::process::good;
+use std::path::{Path, PathBuf};
+
+/// Connections for every contender at once.
+const CONNECTIONS: u32 = 200;
+
+/// A running server; ends with this value.
+pub struct Postgres {
+    folder: PathBuf,
+    port: u16,
+}
+
+/// Where a program of PostgreSQL lies: the newest version's.
+pub fn program(name: &str) -> String {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    versions.sort();
+    versions
+        .last()
+        .map(|version| version.join("bin").join(name).display().to_string())
+        .unwrap_or_else(|| name.to_owned())
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres(command: Vec<String>) -> Vec<String> {
+    match nix::unistd::geteuid().is_root() {
+        true => [line!["runuser", "-u", "postgres", "--"], command].concat(),
+        false => command,
+    }
+}
+
+impl Postgres {
+    /// Makes a cluster in `folder` and starts it.
+    pub fn start(folder: &Path, port: u16) -> Result<Self, String> {
+        let data = folder.join("data").display().to_string();
+        if nix::unistd::geteuid().is_root() {
+            good(SERVER_CORE, &line!["chown", "postgres", folder.display()])?;
+        }
+        let initdb = line![
+            program("initdb"),
+            "-D",
+            data,
+            "-U",
+            "bench",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C"
+        ];
+        good(SERVER_CORE, &as_postgres(initdb))?;
+        let options = format!(
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections={CONNECTIONS}",
+            folder.display()
+        );
+        let log = folder.join("log").display().to_string();
+        // Its processes must not hold our pipes open: the log is a file.
+        let start = line![
+            program("pg_ctl"),
+            "-D",
+            data,
+            "-w",
+            "-l",
+            log,
+            "-o",
+            options,
+            "start"
+        ];
+        let server = Self {
+            folder: folder.to_owned(),
+            port,
+        };
+        let script = as_postgres(start)
+            .iter()
+            .map(|word| format!("'{word}'"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        good(
+            SERVER_CORE,
+            &line!["sh", "-c", format!("{script} >/dev/null 2>&1 </dev/null")],
+        )?;
+        Ok(server)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes an empty database.
+    pub fn create(&self, name: &str) -> Result<String, String> {
+        self.ask("postgres", &format!("CREATE DATABASE {name}"))?;
+        Ok(format!("postgres://bench@127.0.0.1:{}/{name}", self.port))
+    }
+
+    fn psql(&self, database: &str, more: Vec<String>) -> Vec<String> {
+        let port = self.port.to_string();
+        let psql = line![
+            program("psql"),
+            "-X",
+            "-q",
+            "-t",
+            "-A",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            port,
+            "-U",
+            "bench",
+            "-d",
+            database
+        ];
+        [psql, more].concat()
+    }
+
+    /// Runs SQL and gives what it says.
+    pub fn ask(&self, database: &str, sql: &str) -> Result<String, String> {
+        good(SERVER_CORE, &self.psql(database, line!["-c", sql])).map(|text| text.trim().to_owned())
+    }
+
+    /// Runs a file of SQL.
+    pub fn run(&self, database: &str, file: &Path) -> Result<(), String> {
+        good(
+            SERVER_CORE,
+            &self.psql(database, line!["-f", file.display()]),
+        )
+        .map(|_| ())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let data = self.folder.join("data").display().to_string();
+        let stop = line![program("pg_ctl"), "-D", data, "-m", "immediate", "stop"];
+        let _ = good(SERVER_CORE, &as_postgres(stop));
+    }
+}

@@ -1,0 +1,212 @@
+//! Works that need more than a rate: backlog, latency at half the rate, a restarted NAS, an import.
+
+use crate::contender::Contender::{FreeradiusPostgres, GatewardenPostgres, GatewardenSqlite};
+use crate::contender::{Contender, Running};
+use crate::gatewarden::{self, DATABASE};
+use crate::generator::{SECRET, ask};
+use crate::line;
+use crate::machine::GENERATOR_CORE;
+use crate::people;
+use crate::process::{finish, until};
+use crate::result::{Claim, Row, Section, whole};
+use crate::stage::Stage;
+use crate::works::{logins, reports};
+use std::time::{Duration, Instant};
+
+/// Sessions open at once in the long run.
+const OPEN: u32 = 50_000;
+/// How long the backlog may take to drain.
+const DRAINED_SECONDS: f64 = 10.0;
+/// How long it is looked at.
+const DRAIN_LIMIT: Duration = Duration::from_secs(120);
+/// Sessions open when a NAS restarts.
+const OPEN_AT_RESTART: u32 = 100_000;
+
+/// Reports that have reached PostgreSQL, whatever has become of their sessions.
+fn stored(stage: &Stage) -> f64 {
+    stage
+        .postgres
+        .ask(DATABASE, "SELECT COALESCE(SUM(reports), 0) FROM session")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0.0)
+}
+
+pub fn lifecycles(stage: &mut Stage) -> Result<Section, String> {
+    let options = reports(stage.pattern.long_seconds, OPEN);
+    let mut rows = Vec::new();
+    let running = FreeradiusPostgres.start(stage)?;
+    let sample = ask(stage, &running, &options)?;
+    rows.push(Row {
+        name: running.contender.name().to_owned(),
+        samples: vec![sample],
+    });
+    drop(running);
+    let running = GatewardenPostgres.start(stage)?;
+    // Earlier works may still be draining.
+    settle(stage);
+    let before = stored(stage);
+    let sample = ask(stage, &running, &options)?;
+    let ended = Instant::now();
+    let wanted = before + sample.accepted;
+    let drained = until(DRAIN_LIMIT, || {
+        (stored(stage) >= wanted).then(|| ended.elapsed())
+    });
+    let seconds = drained.unwrap_or(DRAIN_LIMIT).as_secs_f64();
+    let notes = vec![format!(
+        "{} reports were acknowledged; {} are in PostgreSQL.",
+        whole(sample.accepted),
+        whole(stored(stage) - before)
+    )];
+    rows.push(Row {
+        name: running.contender.name().to_owned(),
+        samples: vec![sample],
+    });
+    let claims = vec![
+        Claim::ratio(&rows[1], &rows[0], 8.0),
+        Claim::at_most(
+            "backlog empty after the last answer",
+            seconds,
+            DRAINED_SECONDS,
+            "s",
+        ),
+    ];
+    Ok(Section {
+        rows,
+        claims,
+        notes,
+        ..Section::default()
+    })
+}
+
+/// Waits until no more reports arrive in SQL.
+fn settle(stage: &Stage) {
+    let mut last = -1.0;
+    until(DRAIN_LIMIT, || {
+        let now = stored(stage);
+        std::thread::sleep(Duration::from_millis(700));
+        let is_still = now == last;
+        last = now;
+        is_still.then_some(())
+    });
+}
+
+/// The latency at half of what was reached just before.
+fn half(
+    stage: &mut Stage,
+    contenders: &[Contender],
+    options: impl Fn(&Stage) -> Vec<String>,
+    milliseconds: f64,
+) -> Result<Section, String> {
+    let mut section = Section::default();
+    for contender in contenders {
+        let mut row = Row {
+            name: format!("{} at half", contender.name()),
+            samples: Vec::new(),
+        };
+        for _ in 0..stage.pattern.runs {
+            let running = contender.start(stage)?;
+            let options = options(stage);
+            let full = ask(stage, &running, &options)?;
+            let rate = line!["--rate", (full.per_second / 2.0).floor().max(1.0)];
+            row.samples
+                .push(ask(stage, &running, &[&options[..], &rate].concat())?);
+        }
+        let p99 = row.median(|sample| sample.p99);
+        section.claims.push(Claim::at_most(
+            format!("p99 of {}", row.name),
+            p99,
+            milliseconds,
+            "ms",
+        ));
+        section.rows.push(row);
+    }
+    Ok(section)
+}
+
+pub fn latency_auth(stage: &mut Stage) -> Result<Section, String> {
+    let contenders = [GatewardenPostgres, GatewardenSqlite];
+    half(stage, &contenders, |stage| logins(stage, "pap"), 1.0)
+}
+
+pub fn latency_acct(stage: &mut Stage) -> Result<Section, String> {
+    let contenders = [GatewardenPostgres, GatewardenSqlite];
+    half(
+        stage,
+        &contenders,
+        |stage| reports(stage.pattern.seconds, 20_000),
+        10.0,
+    )
+}
+
+pub fn accounting_on(stage: &mut Stage) -> Result<Section, String> {
+    let running = GatewardenPostgres.start(stage)?;
+    let mut options = reports(60.0, OPEN_AT_RESTART);
+    options.extend(line!["--count", OPEN_AT_RESTART]);
+    let before = stored(stage);
+    let sample = ask(stage, &running, &options)?;
+    until(DRAIN_LIMIT, || {
+        (stored(stage) >= before + sample.accepted).then_some(())
+    });
+    let milliseconds = ping_on(stage, &running)?;
+    let text = format!("answered with {} sessions open", whole(sample.accepted));
+    Ok(Section {
+        claims: vec![Claim::at_most(text, milliseconds, 10.0, "ms")],
+        ..Section::default()
+    })
+}
+
+/// Says that the NAS has restarted, and how long the answer took.
+fn ping_on(stage: &mut Stage, running: &Running) -> Result<f64, String> {
+    let command = line![
+        stage.gatewarden_binary,
+        "ping",
+        running.address.acct(),
+        "--secret",
+        SECRET,
+        "--method",
+        "accounting",
+        "--status",
+        "on",
+        "--attribute",
+        "NAS-Identifier = \"gatewarden-load\"",
+        "--attribute",
+        "NAS-IP-Address = 127.0.0.1",
+        "--json"
+    ];
+    stage.remember(GENERATOR_CORE, &command);
+    let output = finish(GENERATOR_CORE, &command)?;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    match (json["result"].as_str(), json["milliseconds"].as_f64()) {
+        (Some("stored"), Some(milliseconds)) => Ok(milliseconds),
+        _ => Err(format!("Accounting-On: {json}")),
+    }
+}
+
+pub fn import(stage: &mut Stage) -> Result<Section, String> {
+    let file = stage.folder("files")?.join("hashed.csv");
+    people::hashed(&file)?;
+    let mut section = Section::default();
+    for (engine, has_postgres) in [("PostgreSQL", true), ("SQLite", false)] {
+        let name = format!("import_{}", engine.to_lowercase());
+        let folder = stage.folder(&name)?;
+        let url = match has_postgres {
+            true => Some(stage.postgres.create(&name)?),
+            false => None,
+        };
+        let place = gatewarden::place(stage, &folder, url.as_deref());
+        gatewarden::found(&place)?;
+        let took = gatewarden::import(&place, &file, None, "0,1")?.as_secs_f64();
+        section.claims.push(Claim::at_most(
+            format!("100,000 rows into {engine}"),
+            took,
+            10.0,
+            "s",
+        ));
+    }
+    section
+        .notes
+        .push("The import may use both cores; PostgreSQL stays on its one.".to_owned());
+    Ok(section)
+}
