@@ -11,6 +11,7 @@ use crate::socket::Peer;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 
 /// How long an answer is kept; RFC 5080 §2.2.2 asks for 5 to 30 seconds.
@@ -70,19 +71,42 @@ pub enum Verdict {
 enum State {
     InWork,
     /// Where its octets begin, counted from the first ever written, and how many they are.
-    Answered(u64, usize),
+    Answered(u64, u16),
     /// It was given up, or its sender has moved on.
     Gone,
 }
 
 struct Request {
     key: Key,
+    /// What the key is found by.
+    hash: u64,
     number: u64,
     authenticator: [u8; 16],
-    length: usize,
+    length: u16,
     state: State,
     expires: i64,
     keep: i64,
+}
+
+/// Keys are hashed before they are looked up: the table holds twelve octets a request instead of sixty, and stays where the
+/// processor has it at hand.
+#[derive(Default, Clone, Copy)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*octet);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// Octets of answers; the oldest are written over.
@@ -125,9 +149,10 @@ impl Octets {
 /// The table.
 #[derive(Default)]
 pub struct Responder {
-    /// The newest request of each sender and identifier, by its number. Seeded for each process, so that no sender can
-    /// choose ports that meet in one place.
-    newest: HashMap<Key, u64, RandomState>,
+    /// Seeded for each process, so that no sender can choose ports that meet in one place.
+    hashing: RandomState,
+    /// The place of the newest request of each sender and identifier, by the hash of both.
+    newest: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
     /// Number n lies at n modulo [`MAX_ENTRIES`].
     requests: Vec<Request>,
     last: u64,
@@ -152,17 +177,20 @@ impl Responder {
         again: impl FnOnce(&[u8]),
     ) -> Verdict {
         let number = self.last + 1;
+        let here = place(number);
+        let hash = self.hashing.hash_one(key);
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
         let mut is_repeated = false;
-        match self.newest.entry(key) {
+        match self.newest.entry(hash) {
             Entry::Vacant(entry) => {
-                entry.insert(number);
+                entry.insert(here as u32);
             }
             Entry::Occupied(mut entry) => {
-                let place = place(*entry.get());
-                let known = &mut self.requests[place];
+                let known = &mut self.requests[*entry.get() as usize];
                 let is_same = known.expires > now
                     && known.length == length
-                    && known.authenticator == *authenticator;
+                    && known.authenticator == *authenticator
+                    && known.key == key;
                 match known.state {
                     State::InWork if is_same => return Verdict::InWork,
                     // What was written over is worked out again.
@@ -170,7 +198,7 @@ impl Responder {
                         // A sender that repeats itself has a lossy path: the answer is worth keeping longer.
                         known.keep = (known.keep * 2).min(KEEP_AT_MOST_MICROS);
                         known.expires = now + known.keep;
-                        if let Some(octets) = self.octets.get(begin, octets) {
+                        if let Some(octets) = self.octets.get(begin, octets.into()) {
                             again(octets);
                             return Verdict::Again;
                         }
@@ -178,13 +206,14 @@ impl Responder {
                     _ => {}
                 }
                 is_repeated = is_same;
-                self.requests[place].state = State::Gone;
-                entry.insert(number);
+                known.state = State::Gone;
+                entry.insert(here as u32);
             }
         }
         self.last = number;
         let request = Request {
             key,
+            hash,
             number,
             authenticator: *authenticator,
             length,
@@ -193,11 +222,12 @@ impl Responder {
             expires: now + KEEP_AT_MOST_MICROS,
             keep: KEEP_MICROS,
         };
-        let place = place(number);
-        if place < self.requests.len() {
-            let oldest = std::mem::replace(&mut self.requests[place], request);
-            if let Entry::Occupied(entry) = self.newest.entry(oldest.key)
-                && *entry.get() == oldest.number
+        if here < self.requests.len() {
+            let oldest = std::mem::replace(&mut self.requests[here], request);
+            // Unless its sender has asked again since, and is found at another place or, just now, at this one.
+            if oldest.hash != hash
+                && let Entry::Occupied(entry) = self.newest.entry(oldest.hash)
+                && *entry.get() == here as u32
             {
                 entry.remove();
             }
@@ -226,7 +256,10 @@ impl Responder {
             return false;
         }
         request.expires = now + request.keep;
-        request.state = State::Answered(self.octets.put(octets), octets.len());
+        request.state = State::Answered(
+            self.octets.put(octets),
+            u16::try_from(octets.len()).unwrap_or(u16::MAX),
+        );
         true
     }
 

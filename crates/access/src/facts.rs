@@ -246,7 +246,7 @@ impl Lookup for Asked<'_, '_> {
             (0, internal::STRIPPED_USER_NAME) => {
                 self.question.asker.stripped_name().map(str::as_bytes)
             }
-            (0, internal::CALLED_STATION_SSID) => self.question.ssid,
+            (0, internal::CALLED_STATION_SSID) => self.question.ssid(),
             (0, internal::CLIENT_SHORTNAME) => Some(&*self.client.name),
             (0, internal::CLIENT_IP_ADDRESS | internal::PACKET_SRC_IP_ADDRESS) => {
                 Some(&*self.client.address).filter(|octets| octets.len() == 4)

@@ -7,6 +7,7 @@
 
 use crate::nas::{Nas, NasId, NasSecrets};
 use crate::network::masked;
+use foldhash::fast::RandomState;
 use proof::mac::Mac;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -71,9 +72,9 @@ struct Bucket {
     /// Without identifier: every request from the network may be theirs.
     plain: Vec<usize>,
     /// By the octets of their identifier.
-    named: HashMap<Box<[u8]>, Vec<usize>>,
+    named: HashMap<Box<[u8]>, Vec<usize>, RandomState>,
     /// By their identifier where that is a MAC address, in whatever spelling.
-    by_mac: HashMap<Mac, Vec<usize>>,
+    by_mac: HashMap<Mac, Vec<usize>, RandomState>,
     /// All with an identifier: for a request that names nobody.
     with_name: Vec<usize>,
 }
@@ -82,12 +83,14 @@ struct Bucket {
 #[derive(Default)]
 pub struct NasIndex {
     entries: Vec<Arc<NasEntry>>,
-    by_id: HashMap<NasId, usize>,
-    networks: HashMap<(IpAddr, u8), Bucket>,
+    by_id: HashMap<NasId, usize, RandomState>,
+    networks: HashMap<(IpAddr, u8), Bucket, RandomState>,
     /// Lengths that occur, the longest first.
     v4_lengths: Vec<u8>,
     v6_lengths: Vec<u8>,
     anywhere: Bucket,
+    /// Whether any NAS has an identifier.
+    has_names: bool,
 }
 
 impl NasIndex {
@@ -113,6 +116,7 @@ impl NasIndex {
                 None if entry.nas.network.is_some() => bucket.plain.push(at),
                 None => {}
                 Some(name) => {
+                    index.has_names = true;
                     bucket.named.entry(name.into()).or_default().push(at);
                     if let Ok(mac) = Mac::parse(name) {
                         bucket.by_mac.entry(mac).or_default().push(at);
@@ -142,11 +146,15 @@ impl NasIndex {
     ) -> Candidates<'_> {
         let source = source.to_canonical();
         let mut found = Candidates::default();
-        let names = Names {
-            identifier,
-            identifier_mac: identifier.and_then(|name| Mac::parse(name).ok()),
-            called_station,
-            called_mac: called_station.and_then(|name| Mac::split(name).map(|(mac, _)| mac)),
+        // Nearly everywhere NASes are known by their addresses alone, and nobody's name is looked at.
+        let names = match self.has_names {
+            false => Names::default(),
+            true => Names {
+                identifier,
+                identifier_mac: identifier.and_then(|name| Mac::parse(name).ok()),
+                called_station,
+                called_mac: called_station.and_then(|name| Mac::split(name).map(|(mac, _)| mac)),
+            },
         };
         let lengths = if source.is_ipv4() {
             &self.v4_lengths
@@ -216,6 +224,7 @@ impl NasIndex {
     }
 }
 
+#[derive(Default)]
 struct Names<'a> {
     identifier: Option<&'a [u8]>,
     identifier_mac: Option<Mac>,

@@ -72,8 +72,6 @@ pub struct Question<'a> {
     pub packet: Packet<'a>,
     /// Who it is about.
     pub asker: Asker<'a>,
-    /// The network's name, from Called-Station-Id or a vendor's attribute.
-    pub ssid: Option<&'a [u8]>,
     /// The proof that is offered.
     pub offer: Offer<'a>,
     /// The unhidden password looks like noise: the shared secrets probably differ.
@@ -130,10 +128,14 @@ impl<'a> Question<'a> {
         Self {
             packet,
             asker: Asker::of(&packet),
-            ssid: ssid_of(&packet),
             offer,
             noise,
         }
+    }
+
+    /// The network's name, from Called-Station-Id or a vendor's attribute. Looked for each time: few ask.
+    pub fn ssid(&self) -> Option<&'a [u8]> {
+        ssid_of(&self.packet)
     }
 
     /// User-Name for people to read.

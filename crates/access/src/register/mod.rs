@@ -28,6 +28,7 @@ use crate::question::{Asker, Question, ssid_of};
 use crate::word::Refusal;
 use age::Age;
 use arc_swap::{ArcSwap, Guard};
+use foldhash::fast::RandomState;
 use identity::{Kind, MembershipId};
 use kernel::{OrganisationId, Position, Time};
 use misses::Misses;
@@ -45,9 +46,9 @@ pub struct Policy {
     /// NASes.
     pub nases: NasIndex,
     /// Groups.
-    pub groups: HashMap<GroupId, Arc<GroupFacts>>,
+    pub groups: HashMap<GroupId, Arc<GroupFacts>, RandomState>,
     /// Organisations.
-    pub organisations: HashMap<OrganisationId, Arc<OrganisationFacts>>,
+    pub organisations: HashMap<OrganisationId, Arc<OrganisationFacts>, RandomState>,
 }
 
 /// Facts in memory.
@@ -136,7 +137,7 @@ impl Register {
             return Miss::Settled;
         }
         let asked = &question.asker;
-        let routed = route(&nas.nas, asked, question.ssid, &question.packet);
+        let routed = route(&nas.nas, asked, &question.packet);
         let mut names = Vec::new();
         if let Some(mac) = asked.mac_login {
             names.push((Kind::Mac, mac.to_string()));
@@ -180,7 +181,7 @@ impl Register {
         question: &Question<'_>,
     ) -> Facts {
         let policy = self.policy.load();
-        let routed = route(&nas.nas, &question.asker, question.ssid, &question.packet);
+        let routed = route(&nas.nas, &question.asker, &question.packet);
         let organisation = policy.organisations.get(&routed.organisation).cloned();
         let found = organisation
             .as_ref()
@@ -216,7 +217,7 @@ impl Register {
     /// Whose report this is: the organisation by the NAS's routes, the member by User-Name or device.
     pub fn owner_of_report(&self, nas: &NasEntry, packet: &Packet<'_>) -> ReportOwner {
         let asked = Asker::of(packet);
-        let routed = route(&nas.nas, &asked, ssid_of(packet), packet);
+        let routed = route(&nas.nas, &asked, packet);
         let policy = self.policy.load();
         let subject = policy
             .organisations
@@ -389,7 +390,7 @@ struct Routed {
 }
 
 /// SSID before realm before NAS-Identifier, else the NAS's owner.
-fn route(nas: &Nas, asked: &Asker<'_>, ssid: Option<&[u8]>, packet: &Packet<'_>) -> Routed {
+fn route(nas: &Nas, asked: &Asker<'_>, packet: &Packet<'_>) -> Routed {
     let find = |kind: RouteKind, fits: &dyn Fn(&str) -> bool| {
         nas.routes
             .iter()
@@ -397,8 +398,8 @@ fn route(nas: &Nas, asked: &Asker<'_>, ssid: Option<&[u8]>, packet: &Packet<'_>)
             .map(|route| route.organisation)
     };
     if !nas.routes.is_empty() {
-        let by_ssid =
-            ssid.and_then(|ssid| find(RouteKind::Ssid, &|value| value.as_bytes() == ssid));
+        let by_ssid = ssid_of(packet)
+            .and_then(|ssid| find(RouteKind::Ssid, &|value| value.as_bytes() == ssid));
         if let Some(organisation) = by_ssid {
             return Routed {
                 organisation,

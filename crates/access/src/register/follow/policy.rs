@@ -7,6 +7,7 @@ use crate::nas_match::{NasEntry, NasIndex};
 use crate::register::Policy;
 use crate::register::load::compile;
 use crate::rule::Compiler;
+use foldhash::fast::RandomState;
 use identity::{ORGANISATION_CHANGED, SETTING_CHANGED};
 use kernel::{Error, Event, Kernel, OrganisationId};
 use radius_wire::dictionary::Dictionary;
@@ -86,9 +87,11 @@ pub(super) async fn load(kernel: &Kernel, old: &Policy, parts: Parts) -> Result<
     })
 }
 
-async fn load_groups(kernel: &Kernel) -> Result<HashMap<GroupId, Arc<GroupFacts>>, Error> {
+async fn load_groups(
+    kernel: &Kernel,
+) -> Result<HashMap<GroupId, Arc<GroupFacts>, RandomState>, Error> {
     let mut compiler = Compiler::new(Dictionary::builtin());
-    let mut groups = HashMap::new();
+    let mut groups = HashMap::default();
     for (group, rows) in group::load_all(kernel).await? {
         let facts = GroupFacts {
             id: group.id,
@@ -102,10 +105,10 @@ async fn load_groups(kernel: &Kernel) -> Result<HashMap<GroupId, Arc<GroupFacts>
 
 async fn load_organisations(
     kernel: &Kernel,
-) -> Result<HashMap<OrganisationId, Arc<OrganisationFacts>>, Error> {
+) -> Result<HashMap<OrganisationId, Arc<OrganisationFacts>, RandomState>, Error> {
     let needs_verification = Setting::load(kernel, NEEDS_VERIFICATION).await?;
     let password_days = Setting::load(kernel, PASSWORD_DAYS).await?;
-    let mut organisations = HashMap::new();
+    let mut organisations = HashMap::default();
     for organisation in identity::organisation::all(&kernel.db).await? {
         let id = organisation.id;
         let facts = OrganisationFacts {
