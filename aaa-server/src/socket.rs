@@ -281,9 +281,6 @@ impl Outbox {
         envelopes: &mut Envelopes,
         batch: &[(Range<usize>, Peer)],
     ) -> std::io::Result<usize> {
-        if let [(range, peer)] = batch {
-            return socket.send(&self.octets[range.clone()], *peer).map(|()| 1);
-        }
         let origin = Origin::of(batch.first().and_then(|(_, peer)| peer.local));
         let place = match origin {
             Origin::Any => 0,
