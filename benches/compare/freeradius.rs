@@ -119,10 +119,15 @@ client loopback {{
         max_connections = 0
     }}
 }}
+instantiate {{
+    expr
+}}
 modules {{
     preprocess {{
         huntgroups = /etc/freeradius/3.0/mods-config/preprocess/huntgroups
         hints = /etc/freeradius/3.0/mods-config/preprocess/hints
+    }}
+    expr {{
     }}
     pap {{
     }}

@@ -63,7 +63,13 @@ pub fn import(
             String::from_utf8_lossy(&output.stderr)
         ));
     }
-    Ok(started.elapsed())
+    let took = started.elapsed();
+    println!(
+        "  imported in {:.1} s: {}",
+        took.as_secs_f64(),
+        file.display()
+    );
+    Ok(took)
 }
 
 /// Starts it with the 100,000 users; the first time it is made.

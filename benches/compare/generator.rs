@@ -4,7 +4,7 @@ use crate::contender::Running;
 use crate::line;
 use crate::machine::{GENERATOR_CORE, Ticks};
 use crate::process::finish;
-use crate::result::Sample;
+use crate::result::{Sample, whole};
 use crate::stage::Stage;
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ pub fn ask(stage: &mut Stage, running: &Running, options: &[String]) -> Result<S
     })?;
     let number = |name: &str| json[name].as_f64().unwrap_or(0.0);
     let latency = |name: &str| json["latency_milliseconds"][name].as_f64().unwrap_or(0.0);
-    Ok(Sample {
+    let sample = Sample {
         accepted: number("accepted"),
         per_second: number("accepted_per_second"),
         p50: latency("p50"),
@@ -95,5 +95,13 @@ pub fn ask(stage: &mut Stage, running: &Running, options: &[String]) -> Result<S
             + number("unsent"),
         server_core,
         generator_core,
-    })
+    };
+    println!(
+        "  {}: {}/s, p99 {:.2} ms, {} failed",
+        running.contender.name(),
+        whole(sample.per_second),
+        sample.p99,
+        whole(sample.failed)
+    );
+    Ok(sample)
 }
