@@ -11,7 +11,7 @@ const SLOT: Duration = Duration::from_millis(10);
 /// Slots in the wheel: ten seconds, twice the longest delay a NAS can be given.
 const SLOTS: usize = 1_000;
 /// Waiting answers; beyond it an answer leaves at once, which is better than memory without bound or no answer.
-const MAX_WAITING: usize = 65_536;
+pub const MAX_WAITING: usize = 65_536;
 
 struct Wheel<T> {
     slots: Vec<Vec<T>>,

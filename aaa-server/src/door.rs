@@ -60,6 +60,10 @@ pub struct Shared {
     pub counts: Counts,
     /// Every lane, once they are bound.
     pub lanes: OnceLock<Vec<Arc<Lane>>>,
+    /// What each NAS does.
+    pub books: crate::nas_book::Books,
+    /// What the last look at everything found.
+    pub pulse: crate::vitals::Pulse,
     /// Attempts, locks and observations on their way to the database.
     pub recorder: Recorder,
     /// Refusals that wait for their moment.
@@ -128,6 +132,11 @@ impl Shared {
     pub fn all_counts(&self) -> Counts {
         let lanes = self.lanes.get().into_iter().flatten();
         Counts::sum(lanes.map(|lane| &lane.counts).chain([&self.counts]))
+    }
+
+    /// Counters by word.
+    pub fn totals(&self) -> serde_json::Value {
+        self.all_counts().to_json()
     }
 
     /// The present as the duplicate tables count it.

@@ -20,6 +20,7 @@ mod follow;
 mod identify;
 mod lane;
 mod lookup;
+pub mod nas_book;
 mod pool;
 mod record;
 mod responder;
@@ -27,7 +28,9 @@ mod secret_memory;
 mod server;
 mod socket;
 mod upgrade;
+pub mod vitals;
 mod writer;
 
 pub use config::{Purpose, RadiusConfig};
 pub use server::{Server, ServerHealth, ServerParts};
+pub use vitals::Vitals;

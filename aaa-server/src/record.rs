@@ -27,7 +27,7 @@ use usage::attempt::{Attempt, Verdict};
 /// EAP-Message (RFC 3579 §3.1).
 const EAP_MESSAGE: u8 = 79;
 /// Attempts that wait for the database.
-const MAX_QUEUED: usize = 65_536;
+pub const MAX_QUEUED: usize = 65_536;
 /// Attempts in one transaction.
 const BATCH: usize = 500;
 /// How often batches are written: an operator who asks "why was he refused" should not have to wait.
@@ -140,6 +140,16 @@ impl Recorder {
     /// Says on which node this is, once that is known.
     pub fn set_node(&self, node: &str) {
         let _ = self.node.set(node.to_owned());
+    }
+
+    /// On which node this is; nothing until that is known.
+    pub fn node(&self) -> &str {
+        self.node.get().map_or("", String::as_str)
+    }
+
+    /// Attempts that wait for the database.
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
     }
 
     /// Attempts that were not kept because the queue was full.

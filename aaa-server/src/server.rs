@@ -81,6 +81,8 @@ impl Server {
             lookups: Lookups::default(),
             upgrades: Upgrades::default(),
             lanes: OnceLock::new(),
+            books: crate::nas_book::Books::default(),
+            pulse: crate::vitals::Pulse::default(),
             recorder: Recorder::new(config.kept_accepts_per_second),
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
@@ -115,6 +117,7 @@ impl Server {
             .map(|lane| (lane.socket.local_address(), lane.purpose))
             .collect();
         listeners.dedup();
+        shared.pulse.set_listeners(&listeners);
         let mut handles = Vec::new();
         for (number, lane) in lanes.into_iter().enumerate() {
             let (shared, stopping) = (shared.clone(), stopping.clone());
@@ -135,6 +138,7 @@ impl Server {
             tokio::spawn(record::run(shared.clone(), stopped.clone())),
             tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
             tokio::spawn(lookup::run(shared.clone(), stopped.clone())),
+            tokio::spawn(crate::vitals::run(shared.clone(), stopped.clone())),
         ];
         let lease = tokio::spawn(hold(shared.clone(), lease, stopping.clone(), stopped));
         Ok(Self {
@@ -203,6 +207,11 @@ impl ServerHealth {
     /// Whether logins are decided and reports are taken.
     pub fn is_ready(&self) -> bool {
         self.0.is_ready()
+    }
+
+    /// How everything is.
+    pub fn vitals(&self) -> crate::Vitals {
+        crate::Vitals::of(&self.0)
     }
 
     /// Counters by word, sizes of queues.

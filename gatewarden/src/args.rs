@@ -21,6 +21,7 @@ First steps:
   gatewarden --data D nas add 192.0.2.1 --org default --secret ...
   gatewarden --data D user add alice --org default --password ...
   gatewarden --data D explain alice  why was she refused?
+  gatewarden --data D status         how is the server?
 
 Every command has its own page: gatewarden COMMAND --help
 Exit codes: 0 done, 1 it did not work, 2 what was typed or given is wrong."
@@ -55,6 +56,10 @@ pub enum Command {
     Session(crate::session::SessionArgs),
     /// Shows the last decisions about a user, a device or a session, and the remedy
     Explain(crate::explain::ExplainArgs),
+    /// Examines this machine and this installation, and says what to do about what it finds
+    Doctor(crate::doctor::DoctorArgs),
+    /// Shows how the server on this machine is: problems first, each with its remedy
+    Status(crate::status::StatusArgs),
     /// Asks a RADIUS server and shows what it answers
     Ping(crate::ping::PingArgs),
     /// Puts a RADIUS server under load, verifies every answer and says how fast they came

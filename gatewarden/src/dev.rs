@@ -46,7 +46,7 @@ pub async fn run(args: &DevArgs, places: &PlaceArgs) -> Result<(), Failure> {
         place.settings.log.level = "warn".to_owned();
     }
     args.doors.apply(&mut place.settings)?;
-    log::start(&place.settings.log)?;
+    let _log = log::start(&place.settings.log)?;
     let mut signals = Signals::listen()?;
     let settings = place.settings.clone();
     let house = House::open_at(place).await?;

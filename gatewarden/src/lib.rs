@@ -16,6 +16,7 @@ mod decode;
 mod demo;
 mod dev;
 mod dictionaries;
+mod doctor;
 mod encode;
 mod explain;
 mod failure;
@@ -41,6 +42,7 @@ mod scratch;
 mod serve;
 mod session;
 mod settings;
+mod status;
 mod user;
 
 pub use settings::Settings;
@@ -81,6 +83,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Serve(args) => server_runtime()?.block_on(serve::run(args, places)),
         Command::Dev(args) => server_runtime()?.block_on(dev::run(args, places)),
         Command::Demo(args) => server_runtime()?.block_on(demo::run(args, places)),
+        Command::Doctor(args) => operate()?.block_on(doctor::run(args, places)),
+        Command::Status(args) => operate()?.block_on(status::run(args, places)),
         Command::Migrate(_) => operate()?.block_on(migrate::run(places)),
         Command::Org(args) => with_house(places, async |house| org::run(args, house).await),
         Command::Nas(args) => with_house(places, async |house| nas::run(args, house).await),
@@ -117,7 +121,7 @@ fn server_runtime() -> Result<Runtime, Failure> {
 
 /// One thread is enough for a command; what rooms have to warn of goes to standard error.
 fn operate() -> Result<Runtime, Failure> {
-    log::start(&LogConfig {
+    log::start_plain(&LogConfig {
         level: "warn".to_owned(),
         ..LogConfig::default()
     })?;

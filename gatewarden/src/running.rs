@@ -3,8 +3,10 @@
 use crate::failure::Failure;
 use crate::house::House;
 use crate::jobs::Jobs;
+use crate::status::control::Control;
+use crate::status::numbers::Pages;
 use aaa_server::{Purpose, RadiusConfig, Server, ServerHealth, ServerParts};
-use mgmt_api::{Health, HttpConfig, HttpDoor};
+use mgmt_api::{HttpConfig, HttpDoor};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,23 +18,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Signals within this time are one.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// What the health page reads.
-struct Doors(ServerHealth);
-
-impl Health for Doors {
-    fn is_ready(&self) -> bool {
-        self.0.is_ready()
-    }
-
-    fn details(&self) -> serde_json::Value {
-        self.0.to_json()
-    }
-}
-
 /// A running server.
 pub struct Running {
     server: Server,
     http: Option<HttpDoor>,
+    control: Option<Control>,
     jobs: Jobs,
     house: House,
 }
@@ -56,7 +46,7 @@ impl Running {
         .map_err(Failure::failed)?;
         let http = match http.listen.as_str() {
             "" => None,
-            listen => match HttpDoor::open(listen, Arc::new(Doors(server.health()))).await {
+            listen => match HttpDoor::open(listen, Arc::new(Pages(server.health()))).await {
                 Ok(door) => Some(door),
                 Err(e) => {
                     server.stop().await;
@@ -64,10 +54,19 @@ impl Running {
                 }
             },
         };
+        let control = match Control::open(&house.place.data, server.health()) {
+            Ok(control) => Some(control),
+            // A server that cannot be asked how it is still serves.
+            Err(e) => {
+                tracing::warn!("'gatewarden status' cannot ask this server: its control socket: {e}");
+                None
+            }
+        };
         let jobs = Jobs::start(&house.kernel, &house.place.settings.retention);
         Ok(Self {
             server,
             http,
+            control,
             jobs,
             house,
         })
@@ -111,6 +110,10 @@ impl Running {
             http.close().await;
         }
         self.server.stop().await;
+        // Until here it could be asked why stopping takes long.
+        if let Some(control) = self.control {
+            control.close();
+        }
         self.jobs.stop().await;
         self.house.close().await;
     }

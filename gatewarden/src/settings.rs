@@ -86,6 +86,9 @@ impl Settings {
                 settings.log.format
             )));
         }
+        crate::log::check(&settings.log.level).map_err(|failure| {
+            Failure::usage(format!("{name}: {}", failure.sentence().unwrap_or_default()))
+        })?;
         settings
             .radius
             .listeners()

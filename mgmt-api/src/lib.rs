@@ -1,8 +1,15 @@
-//! The operators' HTTP door. Today it answers one question, "are you well?"; the REST API is built on it next.
+//! The operators' HTTP door. Today it tells how the server is, to people (`/healthz`), to whoever spreads load
+//! (`/readyz`) and to Prometheus (`/metrics`); the REST API is built on it next.
 //!
 //! It must **never** hold SQL: what it tells comes from the rooms or is handed to it.
 
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+pub mod metrics;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,38 +21,83 @@ kernel::config! {
     }
 }
 
-/// What the health page tells; the process that runs the doors implements it.
-pub trait Health: Send + Sync + 'static {
-    /// Whether requests are answered now.
-    fn is_ready(&self) -> bool;
-    /// More, by name: counters, sizes, ages. Nothing secret, nothing about a person.
-    fn details(&self) -> serde_json::Value;
+/// Something an operator should see to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Concern {
+    /// Its word, of a closed list.
+    pub word: &'static str,
+    /// What was seen.
+    pub sentence: String,
+    /// What to do.
+    pub remedy: String,
 }
 
-/// The door's routes: `GET /healthz` answers 200 with `{"status":"ok",…}`, or 503 with `{"status":"starting",…}`.
+/// What the health pages tell; the process that runs the doors implements it.
+pub trait Health: Send + Sync + 'static {
+    /// Why requests are not answered now; `None` when they are.
+    fn waits_for(&self) -> Option<String>;
+    /// What an operator should see to, the gravest first.
+    fn concerns(&self) -> Vec<Concern>;
+    /// More, by name: counters, sizes, ages. Nothing secret, nothing about a person.
+    fn details(&self) -> serde_json::Value;
+    /// The same as numbers.
+    fn metrics(&self) -> Vec<metrics::Family>;
+}
+
+/// The door's routes:
+///
+/// - `GET /healthz`: 200 with a `status` of `ok`, or of `degraded`: logins are answered and something is wrong, `concerns`
+///   says what and what to do. Whoever restarts what is not healthy must not restart a server because its database is
+///   away. 503 with `starting` until it can answer.
+/// - `GET /readyz`: 200 while logins are decided and reports are taken, else 503 with the reason.
+/// - `GET /metrics`: everything as numbers, for Prometheus.
 pub fn router(health: Arc<dyn Health>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
         .with_state(health)
 }
 
 async fn healthz(State(health): State<Arc<dyn Health>>) -> impl IntoResponse {
-    let ready = health.is_ready();
+    let concerns = health.concerns();
+    let (code, status) = match (health.waits_for(), concerns.is_empty()) {
+        (Some(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        (None, true) => (StatusCode::OK, "ok"),
+        (None, false) => (StatusCode::OK, "degraded"),
+    };
     let mut body = serde_json::json!({
-        "status": if ready { "ok" } else { "starting" },
+        "status": status,
         "version": env!("CARGO_PKG_VERSION"),
+        "concerns": concerns,
     });
     if let (Some(body), serde_json::Value::Object(details)) =
         (body.as_object_mut(), health.details())
     {
         body.extend(details);
     }
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(body))
+    (code, Json(body))
+}
+
+async fn readyz(State(health): State<Arc<dyn Health>>) -> impl IntoResponse {
+    let concerns = health.concerns();
+    match health.waits_for() {
+        None => (
+            StatusCode::OK,
+            Json(serde_json::json!({"ready": true, "concerns": concerns})),
+        ),
+        Some(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(serde_json::json!({"ready": false, "reason": reason, "concerns": concerns})),
+        ),
+    }
+}
+
+async fn metrics_page(State(health): State<Arc<dyn Health>>) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        metrics::text(&health.metrics()),
+    )
 }
 
 /// A door that is open; dropping it does not close it, [`HttpDoor::close`] does.

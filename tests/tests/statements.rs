@@ -12,12 +12,18 @@ fn everything(engine: Engine) -> Vec<(String, &'static str)> {
         ]
         .concat(),
     };
+    let look = match engine {
+        Engine::Sqlite => kernel::db::SQLITE_LOOK_STATEMENTS,
+        Engine::Postgres => kernel::db::POSTGRES_LOOK_STATEMENTS,
+    };
     let rooms: [(&str, Vec<(&'static str, &'static str)>); 5] = [
         (
             "kernel",
             [
                 kernel::event::STATEMENTS,
                 &own,
+                kernel::db::LOOK_STATEMENTS,
+                look,
                 kernel::history::STATEMENTS,
                 kernel::node::STATEMENTS,
                 &[

@@ -274,6 +274,16 @@ struct KeyRow {
 }
 
 impl crate::db::Db {
+    /// A key that secrets of this database may be sealed with and that the ring lacks.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn missing_key(&self, keys: &Keyring) -> Result<Option<String>, crate::db::Error> {
+        let seen: Vec<KeyRow> = self.all(KEYS_SEEN, Vec::new()).await?;
+        let missing = seen.into_iter().find(|row| !keys.holds(&row.key_id));
+        Ok(missing.map(|row| row.key_id))
+    }
+
     /// Refuses a database that holds secrets which this ring cannot open, and notes the key in use.
     ///
     /// # Errors

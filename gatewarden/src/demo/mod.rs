@@ -73,7 +73,7 @@ pub async fn run(args: &DemoArgs, places: &PlaceArgs) -> Result<(), Failure> {
     place.database = Location::Sqlite(place.data.join("gatewarden.db"));
     // The view is the log.
     place.settings.log.level = "error".to_owned();
-    log::start(&place.settings.log)?;
+    let _log = log::start(&place.settings.log)?;
     let mut signals = Signals::listen()?;
     let house = House::open_at(place).await?;
     let owner = house.organisation(Some(DEFAULT_ORGANISATION)).await?;

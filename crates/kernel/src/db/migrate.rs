@@ -29,6 +29,13 @@ impl Db {
     }
 }
 
+impl Engine {
+    /// The number of the newest migration this program brings.
+    pub fn newest_schema(self) -> i64 {
+        merged(self).iter().map(|m| m.version).max().unwrap_or(0)
+    }
+}
+
 fn merged(engine: Engine) -> Migrator {
     let own = match engine {
         Engine::Sqlite => &SQLITE,

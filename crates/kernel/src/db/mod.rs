@@ -10,12 +10,17 @@
 
 mod connect;
 mod copy;
+mod look;
 mod many;
 mod migrate;
 mod value;
 
 pub use connect::Location;
 pub use copy::CopyRows;
+pub use look::{
+    About, Holder, POSTGRES_STATEMENTS as POSTGRES_LOOK_STATEMENTS,
+    SQLITE_STATEMENTS as SQLITE_LOOK_STATEMENTS, STATEMENTS as LOOK_STATEMENTS,
+};
 pub use many::{Many, POSTGRES_STATEMENTS};
 pub use value::{Row, Value};
 
