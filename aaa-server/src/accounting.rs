@@ -62,7 +62,7 @@ pub fn receive(
         // Only Proxy-States that fill a whole packet can do this.
         return shared.give_up(&ticket, now, Dropped::ReplyTooLong, &packet, nas, peer);
     }
-    let done = Acknowledgement::new(ticket, &desk.octets);
+    let done = Acknowledgement::new(ticket, nas.nas.id, &desk.octets);
     if let Err(refused) = journal.try_append(ACCOUNTING_REPORT, entry.encode(), done) {
         let word = match refused.reason {
             AppendError::Full => Dropped::JournalFull,

@@ -13,14 +13,15 @@ use crate::delay::Delay;
 use crate::identify::{self, Identified};
 pub use crate::lane::{Batch, Desk, Job, Lane, Ticket};
 use crate::lookup::Lookups;
+use crate::nas_book::Told;
 use crate::pool::Pool;
 use crate::record::Recorder;
 use crate::responder::{Key, Slot, Verdict};
-use crate::secret_memory::SecretMemory;
 use crate::socket::{Envelopes, Outbox, Peer};
 use crate::upgrade::Upgrades;
 use access::decide::{Decision, Trace, decide};
 use access::facts::{Evidence, Facts};
+use access::nas::NasId;
 use access::nas_match::NasEntry;
 use access::proof_memory::ProofMemory;
 use access::question::{Offer, Question};
@@ -42,8 +43,6 @@ pub struct Shared {
     pub register: Arc<Register>,
     /// Settings.
     pub config: RadiusConfig,
-    /// What packets told about secrets.
-    pub secrets: SecretMemory,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
     /// Open sessions in memory.
@@ -85,6 +84,7 @@ pub struct Delayed {
 /// An accounting answer that waits for its report to be durable.
 pub struct Acknowledgement {
     ticket: Ticket,
+    nas: NasId,
     octets: Box<[u8]>,
 }
 
@@ -203,7 +203,7 @@ impl Shared {
         }
         let policy = self.register.policy();
         let source = peer.address.ip().to_canonical();
-        let uses_next = |nas: &NasEntry| self.secrets.uses_next(nas, source);
+        let uses_next = |nas: &NasEntry| lane.book().secrets().uses_next(nas, source);
         let Identified {
             request,
             nas,
@@ -211,7 +211,9 @@ impl Shared {
         } = match identify::identify(&policy, &self.config, &packet, source, uses_next) {
             Ok(identified) => identified,
             Err(unknown) => {
-                self.recorder.mismatch(now, &unknown);
+                if let Some(nas) = &unknown.nas {
+                    lane.book().unverified(now, nas.nas.id, unknown.word);
+                }
                 self.recorder.dropped(
                     self,
                     now,
@@ -224,13 +226,14 @@ impl Shared {
             }
         };
         let question = (packet.code() == Code::ACCESS_REQUEST).then(|| Question::from(&request));
-        if self
-            .recorder
-            .seen(now, nas, &request, question.as_ref(), with_next_secret)
-        {
-            self.secrets.learn(now, nas, source, with_next_secret);
-        }
+        let told = Told::with_noise(&request, with_next_secret, || {
+            let question = question.as_ref()?;
+            matches!(question.offer, Offer::Pap(_)).then_some(question.noise)
+        });
+        let id = nas.nas.id;
+        lane.book().seen(now, nas, source, told);
         if let Some(word) = self.misdirected(lane.purpose, packet.code()) {
+            lane.book().dropped(id, word);
             return self
                 .recorder
                 .dropped(self, now, word, &packet, Some(nas), peer);
@@ -249,8 +252,14 @@ impl Shared {
         );
         let slot = match verdict {
             Verdict::Work(slot) => slot,
-            Verdict::Again => return lane.counts.answered(Answered::Again),
-            Verdict::InWork => return self.counts.dropped(Dropped::Duplicate),
+            Verdict::Again => {
+                lane.book().duplicate(id);
+                return lane.counts.answered(Answered::Again);
+            }
+            Verdict::InWork => {
+                lane.book().duplicate(id);
+                return self.counts.dropped(Dropped::Duplicate);
+            }
         };
         let ticket = || Ticket {
             lane: lane.clone(),
@@ -271,6 +280,7 @@ impl Shared {
             }
             (_, Some(question)) if self.register.is_ready() => {
                 let done = self.authenticate(
+                    lane,
                     desk,
                     batch.received,
                     &request,
@@ -282,10 +292,10 @@ impl Shared {
                 );
                 match done {
                     Done::Answered => {
-                        lane.counts.answered(Answered::Accept);
+                        lane.answered(id, Answered::Accept, batch.received);
                         self.answer(lane, batch, &slot, &desk.octets);
                     }
-                    Done::Refused(due) => self.hold(&ticket(), due, desk),
+                    Done::Refused(due) => self.hold(&ticket(), id, due, desk),
                     Done::Dropped(word) => self.give_up(&ticket(), now, word, &packet, nas, peer),
                     Done::Unknown(wanted) => {
                         let job = Job::new(ticket(), &packet, nas, with_next_secret, now);
@@ -316,8 +326,9 @@ impl Shared {
     }
 
     /// Lets a refusal wait for its moment.
-    fn hold(&self, ticket: &Ticket, due: Instant, desk: &Desk) {
-        self.counts.answered(Answered::Reject);
+    fn hold(&self, ticket: &Ticket, nas: NasId, due: Instant, desk: &Desk) {
+        // Now, not when it leaves: the delay is meant, and no part of how long an answer takes.
+        ticket.answered(nas, Answered::Reject);
         let delayed = Delayed {
             ticket: ticket.clone(),
             octets: desk.octets.as_slice().into(),
@@ -343,6 +354,7 @@ impl Shared {
     #[allow(clippy::too_many_arguments)]
     fn authenticate(
         &self,
+        lane: &Lane,
         desk: &mut Desk,
         received: Instant,
         request: &Request<'_>,
@@ -352,9 +364,9 @@ impl Shared {
         peer: Peer,
         pass: Pass,
     ) -> Done {
-        if question.noise && !request.signed() && !self.secrets.fitted_lately(now, nas.nas.id) {
+        if question.noise && !request.signed() && !lane.book().fitted_lately(now, nas.nas.id) {
             // Unhidden with another secret a password is noise: no answer of ours would be believed either.
-            self.recorder.noise(now, nas);
+            lane.book().mismatch(now, nas.nas.id);
             return Done::Dropped(Dropped::SharedSecretMismatch);
         }
         let facts = self.register.facts(now, nas, peer.address.ip(), question);
@@ -487,6 +499,7 @@ impl Shared {
         let question = Question::from(&request);
         let mut desk = self.new_desk();
         let done = self.authenticate(
+            &ticket.lane,
             &mut desk,
             ticket.received,
             &request,
@@ -498,10 +511,10 @@ impl Shared {
         );
         match done {
             Done::Answered => {
-                ticket.lane.counts.answered(Answered::Accept);
+                ticket.answered(nas.nas.id, Answered::Accept);
                 self.complete(ticket, &desk.octets);
             }
-            Done::Refused(due) => self.hold(ticket, due, &desk),
+            Done::Refused(due) => self.hold(ticket, nas.nas.id, due, &desk),
             Done::Dropped(word) => {
                 self.give_up(ticket, *at, word, &request.packet(), nas, peer);
             }
@@ -584,9 +597,14 @@ impl Shared {
     pub fn acknowledge(&self, done: impl Iterator<Item = Acknowledgement>) {
         let micros = self.micros();
         let mut outboxes: Vec<(Arc<Lane>, Outbox, Envelopes)> = Vec::new();
-        for Acknowledgement { ticket, octets } in done {
+        for Acknowledgement {
+            ticket,
+            nas,
+            octets,
+        } in done
+        {
+            ticket.answered(nas, Answered::Accounting);
             let lane = &ticket.lane;
-            lane.counts.answered(Answered::Accounting);
             if !lane.responder().answer(micros, &ticket.slot, &octets) {
                 continue;
             }
@@ -613,6 +631,7 @@ impl Shared {
         self.counts.dropped(word);
         let ticket = &acknowledgement.ticket;
         ticket.lane.responder().abandon(&ticket.slot);
+        ticket.lane.book().dropped(acknowledgement.nas, word);
     }
 
     /// Leaves a request unanswered, and lets its retransmission be worked on where the fault is ours.
@@ -626,6 +645,7 @@ impl Shared {
         peer: Peer,
     ) {
         ticket.lane.responder().abandon(&ticket.slot);
+        ticket.lane.book().dropped(nas.nas.id, word);
         self.recorder
             .dropped(self, now, word, packet, Some(nas), peer);
     }
@@ -649,10 +669,11 @@ impl Shared {
 }
 
 impl Acknowledgement {
-    /// The answer `octets` for `ticket`.
-    pub fn new(ticket: Ticket, octets: &[u8]) -> Self {
+    /// The answer `octets` for `ticket`, a NAS's.
+    pub fn new(ticket: Ticket, nas: NasId, octets: &[u8]) -> Self {
         Self {
             ticket,
+            nas,
             octets: octets.into(),
         }
     }

@@ -4,9 +4,11 @@
 //! proof) comes back to the lane by its [`Ticket`], and meets its thread at one lock that nobody holds over a system call.
 
 use crate::config::Purpose;
-use crate::counts::Counts;
+use crate::counts::{Answered, Counts};
+use crate::nas_book::LaneBook;
 use crate::responder::{Responder, Slot};
 use crate::socket::{DoorSocket, Envelopes, Outbox};
+use access::nas::NasId;
 use access::nas_match::NasEntry;
 use kernel::Time;
 use radius_wire::{Code, Packet, Reply};
@@ -22,17 +24,31 @@ pub struct Lane {
     /// What was received and answered here.
     pub counts: Counts,
     responder: Mutex<Responder>,
+    book: Arc<Mutex<LaneBook>>,
 }
 
 impl Lane {
     /// A lane over a bound socket.
-    pub fn new(socket: DoorSocket, purpose: Purpose) -> Arc<Self> {
+    pub fn new(socket: DoorSocket, purpose: Purpose, book: Arc<Mutex<LaneBook>>) -> Arc<Self> {
         Arc::new(Self {
             socket,
             purpose,
             counts: Counts::default(),
             responder: Mutex::new(Responder::new()),
+            book,
         })
+    }
+
+    /// Counts an answer to a request that came then.
+    pub fn answered(&self, nas: NasId, kind: Answered, received: Instant) {
+        self.counts.answered(kind);
+        let took = u64::try_from(received.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.book().answered(nas, kind, took);
+    }
+
+    /// What its NASes do.
+    pub fn book(&self) -> MutexGuard<'_, LaneBook> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its duplicate table.
@@ -52,6 +68,13 @@ pub struct Ticket {
     pub slot: Slot,
     /// When it came.
     pub received: Instant,
+}
+
+impl Ticket {
+    /// Counts its answer.
+    pub fn answered(&self, nas: NasId, kind: Answered) {
+        self.lane.answered(nas, kind, self.received);
+    }
 }
 
 /// A request whose proof is slow, or whose name is looked up.

@@ -24,7 +24,6 @@ pub mod nas_book;
 mod pool;
 mod record;
 mod responder;
-mod secret_memory;
 mod server;
 mod socket;
 mod upgrade;

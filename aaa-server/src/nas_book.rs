@@ -257,6 +257,24 @@ impl LaneBook {
         }
     }
 
+    /// A packet of what is probably this NAS did not verify.
+    pub fn unverified(&mut self, now: Time, nas: NasId, word: Dropped) {
+        if matches!(
+            word,
+            Dropped::SharedSecretMismatch
+                | Dropped::BadAuthenticator
+                | Dropped::BadMessageAuthenticator
+        ) {
+            self.mismatch(now, nas);
+        }
+        self.dropped(nas, word);
+    }
+
+    /// Whether the NAS's secret was seen to fit a little while ago.
+    pub fn fitted_lately(&self, now: Time, nas: NasId) -> bool {
+        self.secrets.fitted_lately(now, nas)
+    }
+
     /// A retransmission: the NAS takes its question or our answer for lost.
     pub fn duplicate(&mut self, nas: NasId) {
         if let Some(counted) = self.at(nas) {
@@ -324,7 +342,8 @@ impl LaneBook {
         for page in [&mut self.page, &mut self.spare] {
             page.counted.push(Counted::nothing());
             // So that noting a touched place never allocates either.
-            page.touched.reserve(page.counted.len() - page.touched.len());
+            page.touched
+                .reserve(page.counted.len() - page.touched.len());
         }
         Some(place)
     }

@@ -5,27 +5,23 @@
 //! accounting is what must not be lost and has its journal.
 
 use crate::door::Shared;
-use crate::identify::Unknown;
 use crate::socket::Peer;
 use access::decide::{Decision, Trace};
 use access::facts::Facts;
 use access::limiter::NewLock;
 use access::nas::NasId;
 use access::nas_match::NasEntry;
-use access::observation::Observation;
-use access::question::{Offer, Question};
+use access::question::Question;
 use access::word::Dropped;
 use kernel::{Kernel, Time};
 use proof::mac::Mac;
-use radius_wire::{Packet, Request, attrs};
+use radius_wire::{Packet, attrs};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use usage::attempt::{Attempt, Verdict};
 
-/// EAP-Message (RFC 3579 §3.1).
-const EAP_MESSAGE: u8 = 79;
 /// Attempts that wait for the database.
 pub const MAX_QUEUED: usize = 65_536;
 /// Attempts in one transaction.
@@ -39,7 +35,7 @@ const KEPT_DROPS_PER_SECOND: u32 = 20;
 const LINES_PER_SECOND: u32 = 2;
 /// Locks that wait for the database.
 const MAX_LOCKS: usize = 10_000;
-/// Batches of attempts in one flush, so that locks and observations have their turn.
+/// Batches of attempts in one flush, so that locks have their turn.
 const MAX_BATCHES: usize = 20;
 /// Rates kept; all begin anew when there are more.
 const MAX_RATES: usize = 100_000;
@@ -107,7 +103,6 @@ pub struct Recorder {
     sender: crossbeam_channel::Sender<Attempt>,
     receiver: crossbeam_channel::Receiver<Attempt>,
     locks: Mutex<Vec<NewLock>>,
-    observations: Mutex<HashMap<NasId, Observation>>,
     accepts: SharedRate,
     drops: Mutex<HashMap<Option<NasId>, Rate>>,
     lines: Mutex<HashMap<(NasId, Dropped), Rate>>,
@@ -125,7 +120,6 @@ impl Recorder {
             sender,
             receiver,
             locks: Mutex::default(),
-            observations: Mutex::default(),
             accepts: SharedRate::default(),
             drops: Mutex::default(),
             lines: Mutex::default(),
@@ -284,63 +278,6 @@ impl Recorder {
         self.queue(attempt);
     }
 
-    /// A verified request came through a NAS; whether it tells that the secret fits.
-    pub fn seen(
-        &self,
-        now: Time,
-        nas: &NasEntry,
-        request: &Request<'_>,
-        question: Option<&Question<'_>>,
-        with_next_secret: bool,
-    ) -> bool {
-        let is_access = request.code() == radius_wire::Code::ACCESS_REQUEST;
-        let is_eap = request.packet().contains(EAP_MESSAGE);
-        let mut observations = guard(&self.observations);
-        let seen = observations
-            .entry(nas.nas.id)
-            .or_insert_with(|| Observation::of(nas.nas.id, now));
-        seen.last_seen = now;
-        if is_access && request.signed() {
-            // With EAP it is demanded anyway and proves nothing about the rest.
-            seen.signed += u32::from(!is_eap);
-        } else if is_access {
-            seen.unsigned += 1;
-            seen.unsigned_proxy += u32::from(request.has_proxy_state());
-        }
-        // An unsigned request without readable password says nothing about the secret it was made with.
-        let tells = request.signed()
-            || !is_access
-            || question
-                .is_some_and(|question| matches!(question.offer, Offer::Pap(_)) && !question.noise);
-        seen.used_next_secret |= tells && with_next_secret;
-        seen.used_secret |= tells && !with_next_secret;
-        tells
-    }
-
-    /// A packet did not verify.
-    pub fn mismatch(&self, now: Time, unknown: &Unknown) {
-        if let Some(nas) = &unknown.nas
-            && matches!(
-                unknown.word,
-                Dropped::SharedSecretMismatch
-                    | Dropped::BadAuthenticator
-                    | Dropped::BadMessageAuthenticator
-            )
-        {
-            self.noise(now, nas);
-        }
-    }
-
-    /// A password came out as noise.
-    pub fn noise(&self, now: Time, nas: &NasEntry) {
-        let mut observations = guard(&self.observations);
-        let seen = observations
-            .entry(nas.nas.id)
-            .or_insert_with(|| Observation::of(nas.nas.id, now));
-        seen.last_seen = now;
-        seen.secret_mismatches += 1;
-    }
-
     #[allow(clippy::too_many_arguments)]
     fn attempt(
         &self,
@@ -443,23 +380,6 @@ impl Recorder {
             guard(&self.locks).extend(locks);
             return Err(e);
         }
-        let observations: Vec<Observation> = std::mem::take(&mut *guard(&self.observations))
-            .into_values()
-            .collect();
-        if !observations.is_empty()
-            && let Err(e) = access::observation::record(kernel, &observations).await
-        {
-            let mut kept = guard(&self.observations);
-            for old in observations {
-                match kept.get_mut(&old.nas) {
-                    Some(new) => add_older(new, &old),
-                    None => {
-                        kept.insert(old.nas, old);
-                    }
-                }
-            }
-            return Err(e);
-        }
         for _ in 0..MAX_BATCHES {
             let batch: Vec<Attempt> = self.receiver.try_iter().take(BATCH).collect();
             if batch.is_empty() {
@@ -496,16 +416,6 @@ pub async fn run(shared: std::sync::Arc<Shared>, mut stop: tokio::sync::watch::R
             return;
         }
     }
-}
-
-/// Counts of a batch that the database did not take, beside those that came since.
-fn add_older(new: &mut Observation, old: &Observation) {
-    new.signed = new.signed.saturating_add(old.signed);
-    new.unsigned = new.unsigned.saturating_add(old.unsigned);
-    new.unsigned_proxy = new.unsigned_proxy.saturating_add(old.unsigned_proxy);
-    new.secret_mismatches = new.secret_mismatches.saturating_add(old.secret_mismatches);
-    new.used_secret |= old.used_secret;
-    new.used_next_secret |= old.used_next_secret;
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -8,7 +8,6 @@ use crate::follow;
 use crate::lookup::{self, Lookups};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
-use crate::secret_memory::SecretMemory;
 use crate::socket::{DoorSocket, Inbox};
 use crate::upgrade::{self, Upgrades};
 use crate::writer;
@@ -87,7 +86,6 @@ impl Server {
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
-            secrets: SecretMemory::default(),
             evicted: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
@@ -100,7 +98,7 @@ impl Server {
         let lease = kernel::node::claim(&kernel, &node, &data)
             .await
             .map_err(|e| e.to_string())?;
-        let lanes = bind(&shared.config, threads)?;
+        let lanes = bind(&shared, threads)?;
         let _ = shared.lanes.set(lanes.clone());
         let _ = shared.pool.set(start_pool(&shared)?);
 
@@ -266,7 +264,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 }
 
 /// One lane per thread and listener; all threads of a listener share its port.
-fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String> {
+fn bind(shared: &Shared, threads: usize) -> Result<Vec<Arc<Lane>>, String> {
+    let config = &shared.config;
     let mut lanes = Vec::new();
     for (address, purpose) in config.listeners()? {
         let mut bound = address;
@@ -281,7 +280,7 @@ fn bind(config: &RadiusConfig, threads: usize) -> Result<Vec<Arc<Lane>>, String>
                 Ok(socket) => {
                     // Port 0 is whatever the first socket got.
                     bound.set_port(socket.local_address().port());
-                    lanes.push(Lane::new(socket, purpose));
+                    lanes.push(Lane::new(socket, purpose, shared.books.lane()));
                 }
                 // "Every IPv6 address" of a machine without IPv6 is none.
                 Err(e)

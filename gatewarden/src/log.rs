@@ -62,7 +62,8 @@ fn filter(level: &str) -> Result<EnvFilter, Failure> {
 /// # Errors
 /// The level is not one.
 pub fn start(config: &LogConfig) -> Result<LogLevel, Failure> {
-    let queue = Queue::start(config.format == "json").map_err(|e| Failure::failed(format!("the log: {e}")))?;
+    let queue = Queue::start(config.format == "json")
+        .map_err(|e| Failure::failed(format!("the log: {e}")))?;
     begin(config, BoxMakeWriter::new(queue.clone()), Some(queue))
 }
 
@@ -125,14 +126,31 @@ mod tests {
 
     #[test]
     fn a_wrong_level_is_an_error_and_never_silence() {
-        for level in ["info", "WARN", "off", "info,aaa_server=debug", "aaa_server=trace", "[span]=debug"] {
+        for level in [
+            "info",
+            "WARN",
+            "off",
+            "info,aaa_server=debug",
+            "aaa_server=trace",
+            "[span]=debug",
+        ] {
             assert!(check(level).is_ok(), "{level}");
         }
-        for level in ["", "verbose", "inof", "info,", "aaa_server", "aaa_server=loud"] {
+        for level in [
+            "",
+            "verbose",
+            "inof",
+            "info,",
+            "aaa_server",
+            "aaa_server=loud",
+        ] {
             assert!(check(level).is_err(), "{level}");
         }
         let said = check("verbose").err();
-        let said = said.as_ref().and_then(Failure::sentence).unwrap_or_default();
+        let said = said
+            .as_ref()
+            .and_then(Failure::sentence)
+            .unwrap_or_default();
         assert!(said.contains("'verbose' is not a level"), "{said}");
     }
 

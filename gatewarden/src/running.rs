@@ -58,7 +58,9 @@ impl Running {
             Ok(control) => Some(control),
             // A server that cannot be asked how it is still serves.
             Err(e) => {
-                tracing::warn!("'gatewarden status' cannot ask this server: its control socket: {e}");
+                tracing::warn!(
+                    "'gatewarden status' cannot ask this server: its control socket: {e}"
+                );
                 None
             }
         };

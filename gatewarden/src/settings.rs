@@ -87,7 +87,10 @@ impl Settings {
             )));
         }
         crate::log::check(&settings.log.level).map_err(|failure| {
-            Failure::usage(format!("{name}: {}", failure.sentence().unwrap_or_default()))
+            Failure::usage(format!(
+                "{name}: {}",
+                failure.sentence().unwrap_or_default()
+            ))
         })?;
         settings
             .radius

@@ -187,7 +187,15 @@ impl Rolling {
     }
 
     fn told(&self, nas: NasId, second: u64) -> NasRates {
-        let [requests, duplicates, accepts, rejects, accounting, dropped, mismatches] = self.totals;
+        let [
+            requests,
+            duplicates,
+            accepts,
+            rejects,
+            accounting,
+            dropped,
+            mismatches,
+        ] = self.totals;
         let mut latency = Latency::default();
         let minute = second / LATENCY_SECONDS;
         for (age, part) in self.latency.iter().enumerate() {

@@ -111,8 +111,9 @@ impl LaneSecrets {
 
     /// Whether the NAS's secret was seen to fit a little while ago.
     pub fn fitted_lately(&self, now: Time, nas: NasId) -> bool {
-        let fits =
-            |at: Option<&Time>| at.is_some_and(|at| (0..FITS_SECONDS).contains(&now.seconds_since(*at)));
+        let fits = |at: Option<&Time>| {
+            at.is_some_and(|at| (0..FITS_SECONDS).contains(&now.seconds_since(*at)))
+        };
         fits(self.new.fitted.get(&nas))
             || fits(self.told.fitted.get(&nas))
             || fits(self.shared.load().fitted.get(&nas))

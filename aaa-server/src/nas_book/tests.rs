@@ -72,7 +72,15 @@ fn what_the_lanes_counted_is_one_observation() {
             ..TELLS
         },
     );
-    guard(&second).seen(at(11), &ap, source(), Told { is_eap: true, ..TELLS });
+    guard(&second).seen(
+        at(11),
+        &ap,
+        source(),
+        Told {
+            is_eap: true,
+            ..TELLS
+        },
+    );
     guard(&second).mismatch(at(11), ap.nas.id);
     books.drain(at(12), 12);
     let expect = Observation {
@@ -166,9 +174,8 @@ fn a_secret_that_fitted_in_one_lane_is_known_in_another_after_a_drain() {
     let books = Books::default();
     let (here, there) = (books.lane(), books.lane());
     let ap = nas(1, None);
-    let fits = |lane: &Mutex<LaneBook>, second| {
-        guard(lane).secrets().fitted_lately(at(second), ap.nas.id)
-    };
+    let fits =
+        |lane: &Mutex<LaneBook>, second| guard(lane).secrets().fitted_lately(at(second), ap.nas.id);
     guard(&here).seen(at(100), &ap, source(), TELLS);
     assert_eq!((fits(&here, 100), fits(&there, 100)), (true, false));
     for second in 101..104 {

@@ -146,7 +146,9 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
         if percent >= NEARLY_FULL_PERCENT && journal.backlog_records > 0 {
             found.push(Trouble::new(
                 TroubleKind::JournalFilling,
-                format!("The accounting journal is {percent} % full and the database is behind it."),
+                format!(
+                    "The accounting journal is {percent} % full and the database is behind it."
+                ),
                 "Bring the database back, or give the journal more room: [radius] journal_mib.",
             ));
         }

@@ -93,7 +93,10 @@ async fn ask(db: &Db, place: &Place, findings: &mut Vec<Finding>) -> Result<(), 
         ),
         Ok(version) => Finding::warn(
             "schema",
-            format!("version {}; this program brings {newest}", version.unwrap_or(0)),
+            format!(
+                "version {}; this program brings {newest}",
+                version.unwrap_or(0)
+            ),
             "'gatewarden migrate', or the next start of the server, brings it up to date.",
         ),
         Err(_) => Finding::warn(
@@ -115,7 +118,13 @@ async fn ask(db: &Db, place: &Place, findings: &mut Vec<Finding>) -> Result<(), 
     let long: Vec<Finding> = holders
         .iter()
         .filter(|holder| holder.seconds >= LONG_SECONDS)
-        .map(|holder| Finding::warn("transactions", holder_sentence(holder), holder_remedy(holder)))
+        .map(|holder| {
+            Finding::warn(
+                "transactions",
+                holder_sentence(holder),
+                holder_remedy(holder),
+            )
+        })
         .collect();
     if long.is_empty() {
         findings.push(Finding::ok("transactions", "none holds events back"));
@@ -127,12 +136,12 @@ async fn ask(db: &Db, place: &Place, findings: &mut Vec<Finding>) -> Result<(), 
 /// TLS is spoken with the database only, today.
 fn certificates(place: &Place, tls: Option<&str>) -> Finding {
     match (&place.database, tls) {
-        (Location::Sqlite(_), _) => {
-            Finding::ok("certificates", "nothing here speaks TLS yet")
-        }
+        (Location::Sqlite(_), _) => Finding::ok("certificates", "nothing here speaks TLS yet"),
         (Location::Postgres(_), Some(version)) => Finding::ok(
             "certificates",
-            format!("the database connection is protected with {version}; nothing else speaks TLS yet"),
+            format!(
+                "the database connection is protected with {version}; nothing else speaks TLS yet"
+            ),
         ),
         (Location::Postgres(url), None) => {
             let host = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
@@ -179,7 +188,10 @@ fn keys(data: &Path) -> Vec<Finding> {
     match std::fs::read_to_string(&path).map_err(|e| e.to_string()) {
         Ok(text) => match Keyring::parse(&text) {
             Ok(_) if findings.is_empty() => {
-                findings.push(Finding::ok("keys", "the ring is readable, by its owner alone"));
+                findings.push(Finding::ok(
+                    "keys",
+                    "the ring is readable, by its owner alone",
+                ));
             }
             Ok(_) => {}
             Err(e) => findings.push(Finding::fail(
@@ -241,7 +253,10 @@ async fn nases(db: &Db, findings: &mut Vec<Finding>) -> Result<(), kernel::Error
     }
     for (check, count) in [("secrets", count[0]), ("signatures", count[1])] {
         match count {
-            0 => findings.push(Finding::ok(check, format!("nothing odd at {} NASes", lines.len()))),
+            0 => findings.push(Finding::ok(
+                check,
+                format!("nothing odd at {} NASes", lines.len()),
+            )),
             count if count > MAX_NAMED => findings.push(Finding::warn(
                 check,
                 format!("the same at {} more", count - MAX_NAMED),

@@ -71,7 +71,9 @@ fn ports(place: &Place, vitals: Option<&Vitals>) -> Vec<Finding> {
         let (who, remedy) = match rival() {
             Some(name) => (
                 format!("; {name} is running"),
-                format!("Stop it first: systemctl disable --now {name}; or give this server other ports in [radius]."),
+                format!(
+                    "Stop it first: systemctl disable --now {name}; or give this server other ports in [radius]."
+                ),
             ),
             None => (
                 String::new(),
@@ -89,7 +91,10 @@ fn ports(place: &Place, vitals: Option<&Vitals>) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("ports", format!("{} are free", listeners.len())));
+        findings.push(Finding::ok(
+            "ports",
+            format!("{} are free", listeners.len()),
+        ));
     }
     findings
 }
@@ -122,7 +127,9 @@ fn buffers() -> Finding {
         true => Finding::ok("socket buffers", found),
         false => Finding::warn(
             "socket buffers",
-            format!("{found}: a burst after an outage is cut there, and NASes repeat what was lost"),
+            format!(
+                "{found}: a burst after an outage is cut there, and NASes repeat what was lost"
+            ),
             format!(
                 "sysctl -w net.core.rmem_max={WANTED_BUFFER}, and the same line in /etc/sysctl.d/gatewarden.conf"
             ),
@@ -134,14 +141,18 @@ fn files() -> Finding {
     let limit = std::fs::read_to_string("/proc/self/limits")
         .ok()
         .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("Max open files"))?;
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("Max open files"))?;
             line.split_whitespace().nth(3)?.parse::<u64>().ok()
         });
     match limit {
         Some(limit) if limit < WANTED_FILES => Finding::warn(
             "file handles",
             format!("this user may open {limit}"),
-            format!("Raise it for the server: LimitNOFILE={WANTED_FILES} in its systemd unit, or ulimit -n {WANTED_FILES}."),
+            format!(
+                "Raise it for the server: LimitNOFILE={WANTED_FILES} in its systemd unit, or ulimit -n {WANTED_FILES}."
+            ),
         ),
         Some(limit) => Finding::ok("file handles", format!("this user may open {limit}")),
         None => Finding::ok("file handles", "no limit is told"),
@@ -167,7 +178,9 @@ fn clock() -> Finding {
     std::thread::sleep(CLOCK_LOOK);
     let steady = steady.elapsed();
     match wall.elapsed() {
-        Ok(passed) if passed.abs_diff(steady) < CLOCK_LOOK => Finding::ok("clock", "it is set and goes evenly"),
+        Ok(passed) if passed.abs_diff(steady) < CLOCK_LOOK => {
+            Finding::ok("clock", "it is set and goes evenly")
+        }
         _ => Finding::warn(
             "clock",
             "it jumped while it was looked at",
@@ -257,7 +270,11 @@ fn free_space(place: &Place) -> Finding {
         return Finding::ok("disk space", "this system does not tell it");
     };
     let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
-    let wanted = place.settings.radius.journal_mib.saturating_mul(1024 * 1024);
+    let wanted = place
+        .settings
+        .radius
+        .journal_mib
+        .saturating_mul(1024 * 1024);
     let size = |bytes: u64| octets(i64::try_from(bytes).unwrap_or(i64::MAX));
     let found = format!(
         "{} free, the accounting journal may take {}",
@@ -283,7 +300,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let finding = sync_time(folder.path());
         assert!(finding.found.contains("ms"), "{finding:?}");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            0
+        );
         let gone = sync_time(&folder.path().join("none"));
         assert_eq!(gone.verdict, super::super::Verdict::Fail);
     }

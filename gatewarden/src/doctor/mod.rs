@@ -114,19 +114,24 @@ pub async fn run(args: &DoctorArgs, places: &PlaceArgs) -> Result<(), Failure> {
                 "server",
                 format!("runs as process {}, version {}", vitals.pid, vitals.version),
             ));
-            findings.extend(aaa_server::vitals::troubles(vitals).into_iter().map(|trouble| {
-                match trouble.kind.is_grave() {
-                    true => Finding::fail("server", trouble.sentence, trouble.remedy),
-                    false => Finding::warn("server", trouble.sentence, trouble.remedy),
-                }
-            }));
+            findings.extend(
+                aaa_server::vitals::troubles(vitals)
+                    .into_iter()
+                    .map(|trouble| match trouble.kind.is_grave() {
+                        true => Finding::fail("server", trouble.sentence, trouble.remedy),
+                        false => Finding::warn("server", trouble.sentence, trouble.remedy),
+                    }),
+            );
         }
         None => findings.push(Finding::ok("server", "none runs on this data folder")),
     }
     findings.extend(machine::examine(&place, vitals.as_ref()));
     findings.extend(installation::examine(&place).await);
     show(args.json, &findings)?;
-    match findings.iter().any(|finding| finding.verdict == Verdict::Fail) {
+    match findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Fail)
+    {
         true => Err(Failure::silent(FAILED)),
         false => Ok(()),
     }
@@ -153,12 +158,26 @@ fn show(as_json: bool, findings: &[Finding]) -> Result<(), Failure> {
             true => format!("\u{1b}[{code}m{word}\u{1b}[0m"),
             false => word.to_owned(),
         };
-        output.line(format!("{word}  {:<width$}  {}", finding.check, clean(&finding.found)))?;
+        output.line(format!(
+            "{word}  {:<width$}  {}",
+            finding.check,
+            clean(&finding.found)
+        ))?;
         if let Some(remedy) = &finding.remedy {
-            output.line(format!("{:width$}      → {}", "", clean(remedy), width = width + 2))?;
+            output.line(format!(
+                "{:width$}      → {}",
+                "",
+                clean(remedy),
+                width = width + 2
+            ))?;
         }
     }
-    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let count = |verdict| {
+        findings
+            .iter()
+            .filter(|finding| finding.verdict == verdict)
+            .count()
+    };
     output.line(match (count(Verdict::Fail), count(Verdict::Warn)) {
         (0, 0) => "\nNothing to do.".to_owned(),
         (fails, warns) => format!("\n{fails} fail, {warns} could be better."),

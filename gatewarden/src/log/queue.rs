@@ -117,7 +117,12 @@ impl Queue {
 }
 
 /// Writes what comes, and once a second how many lines did not.
-fn write(receiver: &Receiver<Item>, mut out: impl Write, is_json: bool, left_out: impl Fn() -> u64) {
+fn write(
+    receiver: &Receiver<Item>,
+    mut out: impl Write,
+    is_json: bool,
+    left_out: impl Fn() -> u64,
+) {
     let mut summed = Instant::now();
     loop {
         let item = receiver.recv_timeout(SUMMARY_EVERY);
@@ -143,7 +148,8 @@ fn write(receiver: &Receiver<Item>, mut out: impl Write, is_json: bool, left_out
 }
 
 fn summary(count: u64, is_json: bool) -> String {
-    let message = format!("{count} lines left out in the last second: the counters have everything");
+    let message =
+        format!("{count} lines left out in the last second: the counters have everything");
     match is_json {
         true => serde_json::json!({
             "level": "WARN",
@@ -242,7 +248,10 @@ mod tests {
         warning.write_all(b"a warning\n").expect("never fails");
         queue.flush();
         let text = paper.text();
-        let kept = text.lines().filter(|line| line.starts_with("line ")).count();
+        let kept = text
+            .lines()
+            .filter(|line| line.starts_with("line "))
+            .count();
         let left_out: usize = text
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())

@@ -114,10 +114,7 @@ pub async fn ask(folder: &Path) -> Result<Option<Vitals>, String> {
     let answer = async {
         let stream = UnixStream::connect(short(&handle)).await?;
         let mut text = Vec::new();
-        stream
-            .take(MAX_ANSWER_BYTES)
-            .read_to_end(&mut text)
-            .await?;
+        stream.take(MAX_ANSWER_BYTES).read_to_end(&mut text).await?;
         Ok(text)
     };
     let text = match tokio::time::timeout(PATIENCE, answer).await {

@@ -95,7 +95,12 @@ pub async fn run(args: &StatusArgs, places: &PlaceArgs) -> Result<(), Failure> {
                 output.line("\u{1b}[H\u{1b}[J")?;
             }
             let lines = match &shown.server {
-                Some(vitals) => screen::lines(vitals, &shown.troubles, &shown.database, screen::Ink::choose()),
+                Some(vitals) => screen::lines(
+                    vitals,
+                    &shown.troubles,
+                    &shown.database,
+                    screen::Ink::choose(),
+                ),
                 None => screen::nobody(&place.data, &shown.database),
             };
             for line in lines {
@@ -104,7 +109,9 @@ pub async fn run(args: &StatusArgs, places: &PlaceArgs) -> Result<(), Failure> {
         }
         output.flush()?;
         if !args.watch {
-            let is_well = shown.server.is_some_and(|vitals| vitals.waits_for.is_none());
+            let is_well = shown
+                .server
+                .is_some_and(|vitals| vitals.waits_for.is_none());
             return match is_well {
                 true => Ok(()),
                 false => Err(Failure::silent(crate::failure::FAILED)),

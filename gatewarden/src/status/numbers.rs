@@ -2,9 +2,9 @@
 //!
 //! Labels are bounded: words are closed enums, and only the busiest NASes are named.
 
+use aaa_server::ServerHealth;
 use aaa_server::nas_book::NasRates;
 use aaa_server::vitals::{Counter, NasVitals, TroubleKind, Vitals, troubles};
-use aaa_server::ServerHealth;
 use mgmt_api::metrics::{Family, Kind};
 use mgmt_api::{Concern, Health};
 
@@ -61,7 +61,8 @@ fn by_word(
 
 /// Every number there is.
 pub fn families(vitals: &Vitals) -> Vec<Family> {
-    let counter = |name, help, value: u64| Family::new(Kind::Counter, name, help).with(value as f64);
+    let counter =
+        |name, help, value: u64| Family::new(Kind::Counter, name, help).with(value as f64);
     let gauge = |name, help, value: f64| Family::new(Kind::Gauge, name, help).with(value);
     let traffic = &vitals.traffic;
     let mut families = vec![
@@ -136,7 +137,11 @@ pub fn families(vitals: &Vitals) -> Vec<Family> {
 }
 
 fn info(vitals: &Vitals) -> Family {
-    let mut family = Family::new(Kind::Gauge, "gatewarden_info", "Which program this is; always 1.");
+    let mut family = Family::new(
+        Kind::Gauge,
+        "gatewarden_info",
+        "Which program this is; always 1.",
+    );
     let labels = [
         ("version", vitals.version.as_str()),
         ("node", vitals.node.as_str()),
@@ -163,8 +168,16 @@ fn concerns(vitals: &Vitals) -> Family {
 
 fn queues(vitals: &Vitals) -> [Family; 3] {
     let queues = &vitals.queues;
-    let mut waiting = Family::new(Kind::Gauge, "gatewarden_queue_length", "Work that waits, by queue.");
-    let mut limits = Family::new(Kind::Gauge, "gatewarden_queue_limit", "How much may wait, by queue.");
+    let mut waiting = Family::new(
+        Kind::Gauge,
+        "gatewarden_queue_length",
+        "Work that waits, by queue.",
+    );
+    let mut limits = Family::new(
+        Kind::Gauge,
+        "gatewarden_queue_limit",
+        "How much may wait, by queue.",
+    );
     for (name, queue) in [
         ("delayed_refusals", queues.delayed),
         ("slow_proofs", queues.proofs),
@@ -186,7 +199,8 @@ fn journal(vitals: &Vitals) -> Vec<Family> {
     let Some(journal) = &vitals.journal else {
         return Vec::new();
     };
-    let counter = |name, help, value: u64| Family::new(Kind::Counter, name, help).with(value as f64);
+    let counter =
+        |name, help, value: u64| Family::new(Kind::Counter, name, help).with(value as f64);
     let gauge = |name, help, value: f64| Family::new(Kind::Gauge, name, help).with(value);
     vec![
         counter(
@@ -288,7 +302,13 @@ const TOTALS: [Total; 7] = [
 fn nases(nases: &[NasVitals]) -> Vec<Family> {
     let (named, others) = nases.split_at(nases.len().min(MAX_LABELLED_NASES));
     // Names are people's choice and may be given twice; places are not.
-    let label = |nas: &NasVitals| [nas.organisation.clone(), nas.name.clone(), nas.place.clone()];
+    let label = |nas: &NasVitals| {
+        [
+            nas.organisation.clone(),
+            nas.name.clone(),
+            nas.place.clone(),
+        ]
+    };
     let mut families = Vec::new();
     for (name, help, read) in TOTALS {
         let mut family = Family::new(Kind::Counter, name, help);

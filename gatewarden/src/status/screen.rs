@@ -55,7 +55,12 @@ impl Ink {
 }
 
 /// The screen of a running server.
-pub fn lines(vitals: &Vitals, troubles: &[Trouble], database: &FromDatabase, ink: Ink) -> Vec<String> {
+pub fn lines(
+    vitals: &Vitals,
+    troubles: &[Trouble],
+    database: &FromDatabase,
+    ink: Ink,
+) -> Vec<String> {
     let mut lines = vec![head(vitals, troubles, database, ink)];
     let addresses: Vec<String> = vitals
         .listeners
@@ -73,7 +78,11 @@ pub fn lines(vitals: &Vitals, troubles: &[Trouble], database: &FromDatabase, ink
         lines.push(format!("   {}", clean(&trouble.remedy)));
     }
     for holder in &database.holders {
-        lines.push(format!("{} {}", ink.yellow(" !"), clean(&holder_sentence(holder))));
+        lines.push(format!(
+            "{} {}",
+            ink.yellow(" !"),
+            clean(&holder_sentence(holder))
+        ));
         lines.push(format!("   {}", clean(&holder_remedy(holder))));
     }
     if !troubles.is_empty() || !database.holders.is_empty() {
@@ -92,9 +101,15 @@ pub fn nobody(data: &Path, database: &FromDatabase) -> Vec<String> {
         "No server runs on the data folder {}.",
         data.display()
     )];
-    lines.push("Start one with 'gatewarden serve'; one that runs as another user is asked as that user.".into());
+    lines.push(
+        "Start one with 'gatewarden serve'; one that runs as another user is asked as that user."
+            .into(),
+    );
     match &database.error {
-        Some(error) => lines.push(format!("The database cannot be asked either: {}", clean(error))),
+        Some(error) => lines.push(format!(
+            "The database cannot be asked either: {}",
+            clean(error)
+        )),
         None => lines.push("The database answers.".into()),
     }
     for holder in &database.holders {
@@ -138,7 +153,10 @@ fn rate(per_second: f64) -> String {
 
 fn traffic(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     let traffic = &vitals.traffic;
-    lines.push(ink.bold(&format!("{:<22}{:>10}{:>14}", "REQUESTS", "PER SECOND", "TOTAL")));
+    lines.push(ink.bold(&format!(
+        "{:<22}{:>10}{:>14}",
+        "REQUESTS", "PER SECOND", "TOTAL"
+    )));
     let mut line = |name: &str, counter: &Counter| {
         lines.push(format!(
             "{name:<22}{:>10}{:>14}",
@@ -161,10 +179,17 @@ fn traffic(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     let dropped = Counter {
         word: String::new(),
         total: traffic.dropped.iter().map(|counter| counter.total).sum(),
-        per_second: traffic.dropped.iter().map(|counter| counter.per_second).sum(),
+        per_second: traffic
+            .dropped
+            .iter()
+            .map(|counter| counter.per_second)
+            .sum(),
     };
     line("unanswered", &dropped);
-    for (name, counters) in [("refused for", &traffic.refused), ("unanswered for", &traffic.dropped)] {
+    for (name, counters) in [
+        ("refused for", &traffic.refused),
+        ("unanswered for", &traffic.dropped),
+    ] {
         if !counters.is_empty() {
             lines.push(format!("{name:<22}{}", words(counters)));
         }
@@ -195,7 +220,9 @@ fn words(counters: &[Counter]) -> String {
 
 fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     let queues = &vitals.queues;
-    let mut line = |name: &str, text: String| lines.push(format!("{}{text}", ink.bold(&format!("{name:<12}"))));
+    let mut line = |name: &str, text: String| {
+        lines.push(format!("{}{text}", ink.bold(&format!("{name:<12}"))))
+    };
     line(
         "QUEUES",
         format!(
@@ -252,10 +279,7 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
             match (register.is_ready, register.age_seconds) {
                 (false, _) => "still loading".to_owned(),
                 (true, 0) => "follows the database".to_owned(),
-                (true, age) => format!(
-                    "{} old",
-                    duration(i64::try_from(age).unwrap_or(i64::MAX))
-                ),
+                (true, age) => format!("{} old", duration(i64::try_from(age).unwrap_or(i64::MAX))),
             }
         ),
     );
