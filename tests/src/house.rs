@@ -333,6 +333,16 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// What an HTTP door answered.
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// Status line and header fields, in small letters.
+    pub head: String,
+    /// What follows them.
+    pub body: String,
+}
+
 /// A port number that no other test of this machine takes while this lives: the TCP port of the same number is held,
 /// and the kernel gives that to one only. A server's UDP sockets share their port (SO_REUSEPORT), so two servers on
 /// one number would otherwise steal each other's packets without a word.
@@ -396,16 +406,26 @@ impl Server {
 
     /// The status of `/healthz`.
     pub fn health(&self) -> Option<u16> {
+        self.page("/healthz").map(|page| page.status)
+    }
+
+    /// A page of its HTTP door.
+    pub fn page(&self, path: &str) -> Option<Page> {
         let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         let request = format!(
-            "GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
             self.http
         );
         stream.write_all(request.as_bytes()).ok()?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).ok()?;
-        line.split(' ').nth(1)?.trim().parse().ok()
+        let mut text = String::new();
+        BufReader::new(stream).read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some(Page {
+            status: head.split(' ').nth(1)?.trim().parse().ok()?,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        })
     }
 
     /// Ends it with nothing saved: SIGKILL.
