@@ -11,7 +11,7 @@ use crate::config::{Purpose, RadiusConfig};
 use crate::counts::{Answered, Counts};
 use crate::delay::Delay;
 use crate::identify::{self, Identified};
-pub use crate::lane::{Batch, Desk, Job, Lane, Ticket};
+pub use crate::lane::{Acknowledgement, Batch, Desk, Job, Lane, Ticket};
 use crate::lookup::Lookups;
 use crate::nas_book::Told;
 use crate::pool::Pool;
@@ -78,13 +78,6 @@ pub struct Shared {
 /// A refusal that waits for its moment.
 pub struct Delayed {
     ticket: Ticket,
-    octets: Box<[u8]>,
-}
-
-/// An accounting answer that waits for its report to be durable.
-pub struct Acknowledgement {
-    ticket: Ticket,
-    nas: NasId,
     octets: Box<[u8]>,
 }
 
@@ -232,7 +225,7 @@ impl Shared {
         });
         let id = nas.nas.id;
         lane.book().seen(now, nas, source, told);
-        if let Some(word) = self.misdirected(lane.purpose, packet.code()) {
+        if let Some(word) = identify::misdirected(lane.purpose, packet.code()) {
             lane.book().dropped(id, word);
             return self
                 .recorder
@@ -335,18 +328,6 @@ impl Shared {
         };
         if let Some(delayed) = self.delay.hold(due, delayed) {
             self.release(delayed);
-        }
-    }
-
-    /// Whether a port is asked for what it does not do.
-    fn misdirected(&self, purpose: Purpose, code: Code) -> Option<Dropped> {
-        match (code, purpose) {
-            (Code::STATUS_SERVER, _)
-            | (Code::ACCESS_REQUEST, Purpose::Authentication)
-            | (Code::ACCOUNTING_REQUEST, Purpose::Accounting) => None,
-            (Code::ACCESS_REQUEST | Code::ACCOUNTING_REQUEST, _) => Some(Dropped::WrongPort),
-            (Code::COA_REQUEST | Code::DISCONNECT_REQUEST, _) => Some(Dropped::NotForUs),
-            _ => Some(Dropped::UnknownCode),
         }
     }
 
@@ -656,25 +637,8 @@ impl Shared {
     }
 
     fn drop_malformed(&self, malformed: &Malformed, peer: Peer) {
-        let word = match malformed {
-            Malformed::AttributeTypeZero { .. }
-            | Malformed::AttributeLength { .. }
-            | Malformed::AttributeBeyondEnd { .. } => Dropped::MalformedAttribute,
-            Malformed::TooManyAttributes { .. } => Dropped::TooManyAttributes,
-            _ => Dropped::BadLength,
-        };
+        let word = identify::malformed(malformed);
         self.counts.dropped(word);
         tracing::debug!(from = %peer.address, word = word.word(), "{malformed}");
-    }
-}
-
-impl Acknowledgement {
-    /// The answer `octets` for `ticket`, a NAS's.
-    pub fn new(ticket: Ticket, nas: NasId, octets: &[u8]) -> Self {
-        Self {
-            ticket,
-            nas,
-            octets: octets.into(),
-        }
     }
 }

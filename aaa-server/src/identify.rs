@@ -5,7 +5,7 @@
 //! alone: a wider network must **never** take over what a narrower one requires or forbids. A NAS that is told from
 //! its neighbours by a name must sign, because anybody can say a name.
 
-use crate::config::RadiusConfig;
+use crate::config::{Purpose, RadiusConfig};
 use access::nas::{MaPolicy, Nas};
 use access::nas_match::{Candidates, NasEntry};
 use access::question::looks_like_noise;
@@ -13,7 +13,7 @@ use access::register::Policy;
 use access::word::Dropped;
 use radius_wire::packet::kind;
 use radius_wire::{
-    Code, MessageAuthenticatorRule, Packet, Request, Rules, Secret, Unverified, attrs,
+    Code, Malformed, MessageAuthenticatorRule, Packet, Request, Rules, Secret, Unverified, attrs,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -185,6 +185,29 @@ fn by_address<'a>(
         }
     }
     Ok(identified(request, false))
+}
+
+/// Why a datagram is no packet.
+pub fn malformed(malformed: &Malformed) -> Dropped {
+    match malformed {
+        Malformed::AttributeTypeZero { .. }
+        | Malformed::AttributeLength { .. }
+        | Malformed::AttributeBeyondEnd { .. } => Dropped::MalformedAttribute,
+        Malformed::TooManyAttributes { .. } => Dropped::TooManyAttributes,
+        _ => Dropped::BadLength,
+    }
+}
+
+/// Whether a port is asked for what it does not do.
+pub fn misdirected(purpose: Purpose, code: Code) -> Option<Dropped> {
+    match (code, purpose) {
+        (Code::STATUS_SERVER, _)
+        | (Code::ACCESS_REQUEST, Purpose::Authentication)
+        | (Code::ACCOUNTING_REQUEST, Purpose::Accounting) => None,
+        (Code::ACCESS_REQUEST | Code::ACCOUNTING_REQUEST, _) => Some(Dropped::WrongPort),
+        (Code::COA_REQUEST | Code::DISCONNECT_REQUEST, _) => Some(Dropped::NotForUs),
+        _ => Some(Dropped::UnknownCode),
+    }
 }
 
 fn stranger() -> Unknown {

@@ -77,6 +77,27 @@ impl Ticket {
     }
 }
 
+/// An accounting answer that waits for its report to be durable.
+pub struct Acknowledgement {
+    /// The request's ticket.
+    pub ticket: Ticket,
+    /// Who sent it.
+    pub nas: NasId,
+    /// The answer.
+    pub octets: Box<[u8]>,
+}
+
+impl Acknowledgement {
+    /// The answer `octets` for `ticket`, a NAS's.
+    pub fn new(ticket: Ticket, nas: NasId, octets: &[u8]) -> Self {
+        Self {
+            ticket,
+            nas,
+            octets: octets.into(),
+        }
+    }
+}
+
 /// A request whose proof is slow, or whose name is looked up.
 pub struct Job {
     /// Its ticket.

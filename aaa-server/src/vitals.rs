@@ -13,7 +13,7 @@ pub use trouble::{Trouble, TroubleKind, troubles};
 use crate::config::Purpose;
 use crate::door::Shared;
 use crate::nas_book::NasRates;
-use access::register::Policy;
+use access::register::{Policy, RegisterState};
 use kernel::{Engine, Time};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -257,9 +257,12 @@ impl Vitals {
             .filter_map(|rates| named(&policy, rates))
             .collect();
         let look = shared.pulse.look();
-        let away_seconds = look
-            .away_since
-            .map_or(0, |since| shared.kernel.now().seconds_since(since).max(0));
+        let unheard_since = match shared.register.state() {
+            RegisterState::Stale { since } => Some(since),
+            _ => look.away_since,
+        };
+        let age_seconds =
+            unheard_since.map_or(0, |since| shared.kernel.now().seconds_since(since).max(0));
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: shared.recorder.node().to_owned(),
@@ -315,7 +318,7 @@ impl Vitals {
                 is_ready: shared.register.is_ready(),
                 people: shared.register.people().len() as u64,
                 nases: policy.nases.entries().len() as u64,
-                age_seconds: away_seconds.unsigned_abs(),
+                age_seconds: age_seconds.unsigned_abs(),
             },
             nases,
             nases_left_out,
