@@ -1,7 +1,7 @@
 //! The RADIUS door: NASes ask over UDP and are answered.
 //!
-//! Read `door` first, it is a datagram's way through; then `identify` (who sent it), `answer` (what is said) and
-//! `accounting` (what must be kept). `responder`, `delay` and `pool` are the three things that make a UDP server out
+//! Read `door` first, it is a datagram's way through; then `identify` (who sent it), `authenticate` (who may come in),
+//! `answer` (what is said) and `accounting` (what must be kept). `responder`, `delay` and `pool` are the three things that make a UDP server out
 //! of that: duplicates, refusals that wait, work that is slow. `server` starts and stops it all, `follow` keeps the
 //! register right, `writer` and
 //! `record` carry what happened to the database.
@@ -12,6 +12,7 @@
 mod accounting;
 mod answer;
 pub mod ask;
+mod authenticate;
 pub mod config;
 pub mod counts;
 mod delay;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, watch};
 
 /// Requests that wait for the database: at a millisecond a read, what one second of it can bring.
-const MAX_WAITING: usize = 1_024;
+pub const MAX_WAITING: usize = 1_024;
 /// Reads at the same time: fewer than the connections of a node, so that the rest of it has some left.
 const AT_ONCE: usize = 4;
 

@@ -169,6 +169,8 @@ pub struct Queues {
     pub delayed: Queue,
     /// Slow proofs that wait for a thread.
     pub proofs: Queue,
+    /// Requests whose names wait for the database.
+    pub lookups: Queue,
     /// Attempts that wait for the database.
     pub attempts: Queue,
     /// Attempts that found no room, since the start.
@@ -226,6 +228,10 @@ pub struct RegisterVitals {
     pub people: u64,
     /// NASes in it.
     pub nases: u64,
+    /// Sessions that are open, as of a few seconds ago.
+    pub open_sessions: u64,
+    /// Slow proofs that are remembered, so that they need not be made again.
+    pub remembered_proofs: u64,
     /// How old it is at most: since when its source has not been heard.
     pub age_seconds: u64,
 }
@@ -281,6 +287,10 @@ impl Vitals {
                     waiting: shared.pool.get().map_or(0, |pool| pool.waiting() as u64),
                     limit: crate::pool::MAX_QUEUE as u64,
                 },
+                lookups: Queue {
+                    waiting: shared.lookups.waiting() as u64,
+                    limit: crate::lookup::MAX_WAITING as u64,
+                },
                 attempts: Queue {
                     waiting: shared.recorder.waiting() as u64,
                     limit: crate::record::MAX_QUEUED as u64,
@@ -318,6 +328,8 @@ impl Vitals {
                 is_ready: shared.register.is_ready(),
                 people: shared.register.people().len() as u64,
                 nases: policy.nases.entries().len() as u64,
+                open_sessions: look.open_sessions,
+                remembered_proofs: shared.proofs.len() as u64,
                 age_seconds: age_seconds.unsigned_abs(),
             },
             nases,

@@ -16,6 +16,9 @@ use tokio::sync::watch;
 const WINDOW_SECONDS: u64 = 10;
 /// How often the database is asked; one that is away is noticed within twice this.
 const PING_EVERY_SECONDS: u64 = 2;
+/// How often open sessions are counted: every one of up to two million is looked at, tens of milliseconds, which no page
+/// that a load balancer asks for may cost.
+const COUNT_SESSIONS_EVERY_SECONDS: u64 = 5;
 /// An answer that takes longer is none.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
 /// A sentence about the database is cut here.
@@ -30,6 +33,8 @@ pub struct Look {
     pub error: Option<String>,
     /// How long its last answer took.
     pub round_trip_micros: u64,
+    /// Sessions that were open when they were counted last.
+    pub open_sessions: u64,
     /// The second in which the journal was last empty of what the database lacks.
     caught_up: u64,
     has_backlog: bool,
@@ -131,6 +136,10 @@ impl Pulse {
         }
     }
 
+    fn note_sessions(&self, open: usize) {
+        guard(&self.look).open_sessions = open as u64;
+    }
+
     fn note_backlog(&self, second: u64, has_backlog: bool) {
         let mut look = guard(&self.look);
         look.has_backlog = has_backlog;
@@ -143,6 +152,7 @@ impl Pulse {
 /// Looks every second until told to stop.
 pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut pinged = None;
+    let mut counted = None;
     loop {
         let second = shared.started.elapsed().as_secs();
         shared.books.drain(shared.kernel.now(), second);
@@ -152,6 +162,14 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             shared
                 .pulse
                 .note_backlog(second, stats.durable > stats.released);
+        }
+        if counted.is_none_or(|at| second - at >= COUNT_SESSIONS_EVERY_SECONDS) {
+            counted = Some(second);
+            let counting = shared.clone();
+            // Off the threads that serve everything else; each shard's lock is held for its own part only.
+            if let Ok(open) = tokio::task::spawn_blocking(move || counting.live.count()).await {
+                shared.pulse.note_sessions(open);
+            }
         }
         if pinged.is_none_or(|at| second - at >= PING_EVERY_SECONDS) {
             pinged = Some(second);

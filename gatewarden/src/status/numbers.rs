@@ -127,6 +127,16 @@ pub fn families(vitals: &Vitals) -> Vec<Family> {
             vitals.register.nases as f64,
         ),
         gauge(
+            "gatewarden_open_sessions",
+            "Sessions that are open.",
+            vitals.register.open_sessions as f64,
+        ),
+        gauge(
+            "gatewarden_remembered_proofs",
+            "Slow proofs that need not be made again for a while.",
+            vitals.register.remembered_proofs as f64,
+        ),
+        gauge(
             "gatewarden_register_age_seconds",
             "How old the facts in memory are at most.",
             vitals.register.age_seconds as f64,
@@ -181,6 +191,7 @@ fn queues(vitals: &Vitals) -> [Family; 3] {
     for (name, queue) in [
         ("delayed_refusals", queues.delayed),
         ("slow_proofs", queues.proofs),
+        ("lookups", queues.lookups),
         ("attempts", queues.attempts),
     ] {
         waiting.put(&[("queue", name)], queue.waiting as f64);

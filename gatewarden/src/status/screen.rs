@@ -226,9 +226,11 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     line(
         "QUEUES",
         format!(
-            "{} of {} slow proofs, {} of {} refusals in their delay, {} of {} attempts for the database",
+            "{} of {} slow proofs, {} of {} names looked up, {} of {} refusals in their delay, {} of {} attempts to keep",
             queues.proofs.waiting,
             queues.proofs.limit,
+            queues.lookups.waiting,
+            queues.lookups.limit,
             queues.delayed.waiting,
             queues.delayed.limit,
             queues.attempts.waiting,
@@ -273,9 +275,11 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     line(
         "REGISTER",
         format!(
-            "{} people, {} NASes in memory; {}",
+            "{} people, {} NASes, {} open sessions, {} proofs in memory; {}",
             register.people,
             register.nases,
+            register.open_sessions,
+            register.remembered_proofs,
             match (register.is_ready, register.age_seconds) {
                 (false, _) => "still loading".to_owned(),
                 (true, 0) => "follows the database".to_owned(),
