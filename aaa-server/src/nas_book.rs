@@ -234,7 +234,7 @@ impl LaneBook {
             return;
         };
         counted.requests = counted.requests.saturating_add(1);
-        counted.last_seen = Some(now);
+        counted.last_seen = counted.last_seen.max(Some(now));
         if told.is_access && told.is_signed {
             counted.signed += u32::from(!told.is_eap);
         } else if told.is_access {
@@ -252,7 +252,7 @@ impl LaneBook {
     /// A packet came that none of the NAS's secrets fitted, or whose password came out as noise.
     pub fn mismatch(&mut self, now: Time, nas: NasId) {
         if let Some(counted) = self.at(nas) {
-            counted.last_seen = Some(now);
+            counted.last_seen = counted.last_seen.max(Some(now));
             counted.mismatches = counted.mismatches.saturating_add(1);
         }
     }

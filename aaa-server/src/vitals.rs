@@ -186,7 +186,7 @@ pub struct JournalVitals {
     pub applied: u64,
     /// Reports that the database does not have yet.
     pub backlog_records: u64,
-    /// For how long there has been a backlog without a pause.
+    /// How old the oldest of them is at most.
     pub backlog_seconds: u64,
     /// Reports that wait for the disk.
     pub queued_records: u64,

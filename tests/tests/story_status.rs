@@ -40,7 +40,7 @@ fn some_traffic(server: &Server) {
         .pap("alice", "wonderland")
         .seal(true)
         .expect("a small packet");
-    stranger.expect_silence(stranger.auth(), sealed.octets());
+    nas.expect_silence(nas.auth(), sealed.octets());
 }
 
 fn tells_of_traffic(engine: Engine) {

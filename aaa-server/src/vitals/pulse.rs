@@ -35,17 +35,19 @@ pub struct Look {
     pub round_trip_micros: u64,
     /// Sessions that were open when they were counted last.
     pub open_sessions: u64,
-    /// The second in which the journal was last empty of what the database lacks.
+    /// The database has everything that was durable in this second.
     caught_up: u64,
-    has_backlog: bool,
+    /// A later second and what was durable in it: the next thing to wait for. `None` while nothing is waited for.
+    mark: Option<(u64, u64)>,
 }
 
 impl Look {
-    /// For how long there has been a backlog.
+    /// How old the oldest report is at most that the database lacks. Under steady load something always waits, so this is
+    /// about reports, not about how long ago nothing did.
     pub fn backlog_seconds(&self, second: u64) -> u64 {
-        match self.has_backlog {
-            true => second.saturating_sub(self.caught_up),
-            false => 0,
+        match self.mark {
+            Some(_) => second.saturating_sub(self.caught_up),
+            None => 0,
         }
     }
 }
@@ -140,11 +142,20 @@ impl Pulse {
         guard(&self.look).open_sessions = open as u64;
     }
 
-    fn note_backlog(&self, second: u64, has_backlog: bool) {
+    fn note_backlog(&self, second: u64, durable: u64, applied: u64) {
         let mut look = guard(&self.look);
-        look.has_backlog = has_backlog;
-        if !has_backlog {
+        if applied >= durable {
             look.caught_up = second;
+            look.mark = None;
+            return;
+        }
+        match look.mark {
+            Some((_, waited_for)) if applied < waited_for => {}
+            Some((marked, _)) => {
+                look.caught_up = marked;
+                look.mark = Some((second, durable));
+            }
+            None => look.mark = Some((second, durable)),
         }
     }
 }
@@ -161,7 +172,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             let stats = journal.stats();
             shared
                 .pulse
-                .note_backlog(second, stats.durable > stats.released);
+                .note_backlog(second, stats.durable.0, stats.released.0);
         }
         if counted.is_none_or(|at| second - at >= COUNT_SESSIONS_EVERY_SECONDS) {
             counted = Some(second);
@@ -248,12 +259,29 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_is_as_old_as_the_last_moment_without_one() {
+    fn a_backlog_is_as_old_as_what_the_database_lacks() {
         let pulse = Pulse::default();
-        pulse.note_backlog(5, false);
-        pulse.note_backlog(6, true);
+        pulse.note_backlog(5, 100, 100);
+        pulse.note_backlog(6, 200, 100);
         assert_eq!(pulse.look().backlog_seconds(30), 25);
-        pulse.note_backlog(31, false);
+        pulse.note_backlog(31, 200, 200);
         assert_eq!(pulse.look().backlog_seconds(40), 0);
+    }
+
+    #[test]
+    fn a_database_that_keeps_up_under_steady_load_is_not_behind() {
+        let pulse = Pulse::default();
+        // A thousand reports a second for an hour; the last fifty are always just being written.
+        for second in 0..3_600 {
+            let durable = second * 1_000 + 1_000;
+            pulse.note_backlog(second, durable, durable - 50);
+            assert!(pulse.look().backlog_seconds(second) <= 2, "{second}");
+        }
+        // It stands still.
+        for second in 3_600..3_700 {
+            pulse.note_backlog(second, second * 1_000 + 1_000, 3_600_000);
+        }
+        let age = pulse.look().backlog_seconds(3_700);
+        assert!((100..=103).contains(&age), "{age}");
     }
 }

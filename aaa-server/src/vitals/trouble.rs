@@ -1,6 +1,6 @@
 //! What an operator should do something about: one closed list, each with what was seen and a remedy.
 
-use super::Vitals;
+use super::{NasVitals, Vitals};
 use access::word::Dropped;
 use serde::{Deserialize, Serialize};
 
@@ -156,7 +156,7 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
             found.push(Trouble::new(
                 TroubleKind::Backlog,
                 format!(
-                    "The database has been behind the accounting journal for {} s ({} reports).",
+                    "The database is up to {} s behind the accounting journal ({} reports).",
                     journal.backlog_seconds, journal.backlog_records
                 ),
                 "Look at what the database is busy with, or whether a table is locked; nothing is lost meanwhile.",
@@ -201,6 +201,14 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
     found
 }
 
+/// A NAS by its name, and its place where the name does not tell it.
+fn called(nas: &NasVitals) -> String {
+    match nas.name.contains(&nas.place) {
+        true => format!("NAS {}", nas.name),
+        false => format!("NAS {} ({})", nas.name, nas.place),
+    }
+}
+
 fn nas_troubles(vitals: &Vitals, found: &mut Vec<Trouble>) {
     let mismatched = vitals
         .nases
@@ -210,9 +218,8 @@ fn nas_troubles(vitals: &Vitals, found: &mut Vec<Trouble>) {
         found.push(Trouble::new(
             TroubleKind::SecretMismatch,
             format!(
-                "NAS {} ({}) sent {:.0} packets in five minutes that its shared secret does not fit.",
-                nas.name,
-                nas.place,
+                "{} sent {:.0} packets in five minutes that its shared secret does not fit.",
+                called(nas),
                 (nas.rates.per_second[2].mismatches * 300.0).max(1.0)
             ),
             Dropped::SharedSecretMismatch.remedy(),
@@ -226,9 +233,8 @@ fn nas_troubles(vitals: &Vitals, found: &mut Vec<Trouble>) {
         found.push(Trouble::new(
             TroubleKind::Loss,
             format!(
-                "NAS {} ({}) repeats {:.0} % of its requests.",
-                nas.name,
-                nas.place,
+                "{} repeats {:.0} % of its requests.",
+                called(nas),
                 nas.rates.per_second[2].loss() * 100.0
             ),
             "Packets are lost on the way, or the NAS repeats too early: give it a time-out of 3 to 5 seconds, and look at its latency here.",

@@ -231,7 +231,7 @@ fn journal(vitals: &Vitals) -> Vec<Family> {
         ),
         gauge(
             "gatewarden_journal_backlog_seconds",
-            "For how long the database has been behind without a pause.",
+            "How old the oldest report is at most that the database does not have yet.",
             journal.backlog_seconds as f64,
         ),
         gauge(

@@ -5,7 +5,7 @@
 use super::{FromDatabase, holder_remedy, holder_sentence};
 use crate::output::{clean, duration, octets};
 use aaa_server::Vitals;
-use aaa_server::vitals::{Counter, NasVitals, Trouble};
+use aaa_server::vitals::{Counter, NasVitals, Queue, Trouble};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -62,12 +62,18 @@ pub fn lines(
     ink: Ink,
 ) -> Vec<String> {
     let mut lines = vec![head(vitals, troubles, database, ink)];
-    let addresses: Vec<String> = vitals
-        .listeners
-        .iter()
-        .map(|listener| format!("{} {}", listener.purpose, listener.address))
-        .collect();
-    lines.push(format!("listening on {}", addresses.join(", ")));
+    for purpose in ["authentication", "accounting"] {
+        let mut addresses: Vec<String> = vitals
+            .listeners
+            .iter()
+            .filter(|listener| listener.purpose == purpose)
+            .map(|listener| listener.address.to_string())
+            .collect();
+        addresses.dedup();
+        if !addresses.is_empty() {
+            lines.push(format!("{purpose:<16}{}", addresses.join("  ")));
+        }
+    }
     lines.push(String::new());
     for trouble in troubles {
         let mark = match trouble.kind.is_grave() {
@@ -226,15 +232,11 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
     line(
         "QUEUES",
         format!(
-            "{} of {} slow proofs, {} of {} names looked up, {} of {} refusals in their delay, {} of {} attempts to keep",
-            queues.proofs.waiting,
-            queues.proofs.limit,
-            queues.lookups.waiting,
-            queues.lookups.limit,
-            queues.delayed.waiting,
-            queues.delayed.limit,
-            queues.attempts.waiting,
-            queues.attempts.limit,
+            "slow proofs {}, lookups {}, delayed refusals {}, attempts to keep {}",
+            of(queues.proofs),
+            of(queues.lookups),
+            of(queues.delayed),
+            of(queues.attempts),
         ),
     );
     line(
@@ -246,7 +248,7 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
                     0 => "the database has every report".to_owned(),
                     1 => "1 report is on its way to the database".to_owned(),
                     count => format!(
-                        "{count} reports wait for the database, behind for {}",
+                        "{count} reports wait for the database, up to {} old",
                         duration(i64::try_from(journal.backlog_seconds).unwrap_or(i64::MAX))
                     ),
                 };
@@ -287,6 +289,10 @@ fn waiting(vitals: &Vitals, ink: Ink, lines: &mut Vec<String>) {
             }
         ),
     );
+}
+
+fn of(queue: Queue) -> String {
+    format!("{}/{}", queue.waiting, queue.limit)
 }
 
 fn micros(micros: u64) -> String {
