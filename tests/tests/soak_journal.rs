@@ -62,6 +62,9 @@ struct Met {
     repeated: u64,
 }
 
+/// A journal, and what becomes of each report: durable, or not.
+type Opened = (Arc<Journal<Name>>, Receiver<Result<Name, Name>>);
+
 /// What a session comes to, by the journal.
 #[derive(Default)]
 struct Expected {
@@ -124,7 +127,7 @@ impl World<'_> {
         }
     }
 
-    fn open(&self) -> Result<(Arc<Journal<Name>>, Receiver<Result<Name, Name>>), OpenError> {
+    fn open(&self) -> Result<Opened, OpenError> {
         let (say, heard) = channel();
         let failing = say.clone();
         let hooks = Hooks {

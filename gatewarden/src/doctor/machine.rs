@@ -269,7 +269,7 @@ fn free_space(place: &Place) -> Finding {
     let Ok(stat) = nix::sys::statvfs::statvfs(&place.data) else {
         return Finding::ok("disk space", "this system does not tell it");
     };
-    let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+    let free = stat.blocks_available() * stat.fragment_size();
     let wanted = place
         .settings
         .radius
