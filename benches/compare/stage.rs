@@ -144,20 +144,25 @@ impl Stage {
 
     /// Keeps a command for the report, without what differs from run to run.
     pub fn remember(&mut self, core: u32, command: &[String]) {
-        let mut line = format!("taskset -c {core} {}", command.join(" "));
+        let is_port = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+        let mut words = Vec::with_capacity(command.len());
+        let mut before = "";
+        for word in command {
+            // Ports stand behind an address, where a path may follow, and behind options that name them.
+            let place = word.rsplit_once(':').map(|(host, rest)| {
+                let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (host, port, path)
+            });
+            words.push(match place {
+                Some((host, port, path)) if is_port(port) => format!("{host}:PORT{path}"),
+                _ if before.ends_with("-port") => "PORT".to_owned(),
+                _ => word.clone(),
+            });
+            before = word;
+        }
+        let mut line = format!("taskset -c {core} {}", words.join(" "));
         line = line.replace(&self.folder.path().display().to_string(), "$W");
         line = line.replace(&self.gatewarden_binary, "gatewarden");
-        for word in command {
-            let port = word
-                .rsplit(':')
-                .next()
-                .and_then(|word| word.split('/').next());
-            if let Some(port) =
-                port.filter(|p| p.len() == 5 && p.bytes().all(|b| b.is_ascii_digit()))
-            {
-                line = line.replace(port, "PORT");
-            }
-        }
         if !self.commands.contains(&line) {
             self.commands.push(line);
         }
