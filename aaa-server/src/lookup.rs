@@ -6,9 +6,10 @@
 
 use crate::door::{Pass, Shared};
 use crate::lane::Job;
-use access::register::{Answer, Lookup, Wanted};
+use access::register::{Answer, Lookup, RegisterState, Wanted};
 use access::word::Dropped;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, watch};
 
@@ -16,6 +17,9 @@ use tokio::sync::{Semaphore, watch};
 pub const MAX_WAITING: usize = 1_024;
 /// Reads at the same time: fewer than the connections of a node, so that the rest of it has some left.
 const AT_ONCE: usize = 4;
+
+/// A read that takes longer counts as no answer: most NASes ask again after three seconds.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// A request and the names in it.
 type Asked = (Job, Wanted);
@@ -70,7 +74,13 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         };
         let (shared, lookup) = (shared.clone(), lookup.clone());
         tokio::spawn(async move {
-            let answer = lookup.run(&wanted).await;
+            // A database that is known to be away is not waited for, and one that is slow not longer than a NAS waits.
+            let answer = match shared.register.state() {
+                RegisterState::Stale { .. } => Answer::Unknown,
+                _ => tokio::time::timeout(LONGEST, lookup.run(&wanted))
+                    .await
+                    .unwrap_or(Answer::Unknown),
+            };
             drop(place);
             match answer {
                 Answer::Unknown if !shared.register.is_complete() => {
