@@ -44,6 +44,8 @@ pub struct Shared {
     pub config: RadiusConfig,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
+    /// The node's id is this process's: before that nothing is written under it.
+    pub has_claimed: AtomicBool,
     /// Open sessions in memory.
     pub live: usage::Live,
     /// Slow proofs that were right a while ago.
@@ -238,7 +240,7 @@ impl Shared {
             (Code::ACCOUNTING_REQUEST, _) => {
                 crate::accounting::receive(self, ticket(), desk, &request, nas, now, peer);
             }
-            (_, Some(question)) if self.register.is_ready() => {
+            (_, Some(question)) if self.register.can_serve() => {
                 let done = self.authenticate(
                     lane,
                     desk,

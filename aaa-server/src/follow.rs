@@ -2,7 +2,7 @@
 //! **never** end before it is told to.
 
 use crate::door::Shared;
-use access::register::Follower;
+use access::register::{Follower, Keeper, SnapshotPlace};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -12,26 +12,29 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 /// How often a failed first load is tried again.
 const LOAD_AGAIN: Duration = Duration::from_secs(1);
 
-/// Loads the register and keeps it right.
-pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mut follower = Follower::new(shared.kernel.clone(), shared.register.clone());
+/// Loads the register and keeps it right, and a snapshot of it.
+pub async fn run(
+    shared: Arc<Shared>,
+    snapshot: SnapshotPlace,
+    is_open: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let kernel = &shared.kernel;
+    let keeper = Keeper::new(snapshot, kernel.keys.clone(), kernel.rng.clone());
+    let follower = Follower::new(kernel.clone(), shared.register.clone()).with_snapshot(keeper);
+    let Some(mut follower) = restored(&shared, follower).await else {
+        return;
+    };
     let mut is_failing = false;
     loop {
         let mut is_behind = false;
-        let result = if shared.register.is_complete() {
-            follower.catch_up().await.map(|events| {
-                is_behind =
-                    i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH);
-            })
+        let result = if !*is_open.borrow() {
+            Err(kernel::Error::Invalid(
+                "the database was away at the start and is not open yet".to_owned(),
+            ))
         } else {
-            let begun = Instant::now();
-            follower.load().await.inspect(|()| {
-                tracing::info!(
-                    people = shared.register.people().len(),
-                    nases = shared.register.policy().nases.entries().len(),
-                    milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    "register loaded: logins are decided from memory"
-                );
+            step(&shared, &mut follower).await.map(|is_more| {
+                is_behind = is_more;
             })
         };
         match result {
@@ -68,4 +71,49 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+/// The follower after it has looked for a snapshot; none if that failed, which it does only when it panics.
+async fn restored(shared: &Arc<Shared>, mut follower: Follower) -> Option<Follower> {
+    let (begun, shared) = (Instant::now(), shared.clone());
+    let restoring = tokio::task::spawn_blocking(move || {
+        let heard = follower.restore();
+        (follower, heard)
+    });
+    let (follower, heard) = match restoring.await {
+        Ok(restored) => restored,
+        Err(e) => {
+            tracing::error!("the register's snapshot cannot be read: {e}");
+            return None;
+        }
+    };
+    if let Some(heard) = heard {
+        let limit = i64::from(shared.config.serve_stale_for_seconds);
+        shared.register.missed(shared.kernel.now(), limit);
+        tracing::info!(
+            people = shared.register.people().len(),
+            nases = shared.register.policy().nases.entries().len(),
+            milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            %heard,
+            "register restored from its snapshot"
+        );
+    }
+    Some(follower)
+}
+
+/// Loads everything, or what is new; whether more is waiting.
+async fn step(shared: &Shared, follower: &mut Follower) -> Result<bool, kernel::Error> {
+    if follower.is_following().await? {
+        let events = follower.catch_up().await?;
+        return Ok(i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH));
+    }
+    let begun = Instant::now();
+    follower.load().await?;
+    tracing::info!(
+        people = shared.register.people().len(),
+        nases = shared.register.policy().nases.entries().len(),
+        milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "register loaded: logins are decided from memory"
+    );
+    Ok(false)
 }

@@ -13,10 +13,11 @@ use crate::upgrade::{self, Upgrades};
 use crate::writer;
 use access::limiter::{Limit, LimiterConfig};
 use access::proof_memory::ProofMemory;
-use access::register::Register;
+use access::register::{Register, SNAPSHOT_FILE, SnapshotPlace};
 use access::word::Dropped;
 use journal::{Hooks, Journal, Options, RealDisk};
 use kernel::Kernel;
+use kernel::node::Lease;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,13 @@ pub struct ServerParts {
     pub kernel: Kernel,
     /// Settings.
     pub config: RadiusConfig,
-    /// The data folder: the journal lies in it.
+    /// The data folder: the journal and the register's snapshot lie in it.
     pub data: PathBuf,
+    /// The database, as it is shown to people.
+    pub database: String,
+    /// Whether the database was opened. Where it is away at the start, the register begins with its snapshot, and this
+    /// becomes true later.
+    pub is_open: watch::Receiver<bool>,
 }
 
 /// A running door.
@@ -62,6 +68,8 @@ impl Server {
             kernel,
             config,
             data,
+            database,
+            is_open,
         } = parts;
         let threads = match config.threads {
             0 => cores(),
@@ -87,6 +95,7 @@ impl Server {
             pool: OnceLock::new(),
             journal: OnceLock::new(),
             evicted: AtomicBool::new(false),
+            has_claimed: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
             config,
@@ -95,9 +104,13 @@ impl Server {
         // The journal's lock guards the node id as well.
         let node = node_id(&kernel, &data)?;
         shared.recorder.set_node(&node);
-        let lease = kernel::node::claim(&kernel, &node, &data)
-            .await
-            .map_err(|e| e.to_string())?;
+        let claim = match *is_open.borrow() {
+            // Nobody else may be this node: said before anything is answered, where it can be.
+            true => kernel::node::claim(&kernel, &node, &data).await.map(Some),
+            false => Ok(None),
+        };
+        let lease = claim.map_err(|e| e.to_string())?;
+        shared.has_claimed.store(lease.is_some(), Ordering::Release);
         let lanes = bind(&shared, threads)?;
         let _ = shared.lanes.set(lanes.clone());
         let _ = shared.pool.set(start_pool(&shared)?);
@@ -127,18 +140,35 @@ impl Server {
         let writer = {
             let runtime = tokio::runtime::Handle::current();
             let (shared, closed) = (shared.clone(), closed.clone());
+            let node = node.clone();
             spawn("writer", move || {
                 writer::run(&shared, &journal, &node, &runtime, &closed);
             })?
         };
+        let snapshot = SnapshotPlace {
+            path: data.join(SNAPSHOT_FILE),
+            database,
+        };
+        let following = follow::run(shared.clone(), snapshot, is_open.clone(), stopped.clone());
         let tasks = vec![
-            tokio::spawn(follow::run(shared.clone(), stopped.clone())),
+            tokio::spawn(following),
             tokio::spawn(record::run(shared.clone(), stopped.clone())),
             tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
             tokio::spawn(lookup::run(shared.clone(), stopped.clone())),
             tokio::spawn(crate::vitals::run(shared.clone(), stopped.clone())),
         ];
-        let lease = tokio::spawn(hold(shared.clone(), lease, stopping.clone(), stopped));
+        let claim = Claim {
+            node,
+            data,
+            is_open,
+        };
+        let lease = tokio::spawn(hold(
+            shared.clone(),
+            claim,
+            lease,
+            stopping.clone(),
+            stopped,
+        ));
         Ok(Self {
             shared,
             listeners,
@@ -412,14 +442,38 @@ fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
     }
 }
 
+/// What a node's id is claimed with, once the database is open.
+struct Claim {
+    node: String,
+    data: PathBuf,
+    is_open: watch::Receiver<bool>,
+}
+
 /// Holds the node's id for as long as the server runs. Where another process took it, nothing more is answered and
 /// nothing more is written under it.
 async fn hold(
     shared: Arc<Shared>,
-    lease: kernel::node::Lease,
+    mut claim: Claim,
+    lease: Option<Lease>,
     stopping: Arc<AtomicBool>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let evict = |e: kernel::Error| {
+        tracing::error!("this server stops answering: {e}");
+        shared.evicted.store(true, Ordering::Release);
+        stopping.store(true, Ordering::Release);
+    };
+    let lease = match lease {
+        Some(lease) => lease,
+        None => tokio::select! {
+            claimed = claim_late(&shared, &mut claim) => match claimed {
+                Ok(lease) => lease,
+                Err(e) => return evict(e),
+            },
+            _ = stop.wait_for(|stop| *stop) => return,
+        },
+    };
+    shared.has_claimed.store(true, Ordering::Release);
     loop {
         tokio::select! {
             () = tokio::time::sleep(kernel::node::BEAT_EVERY) => {}
@@ -427,16 +481,28 @@ async fn hold(
         }
         match lease.beat(&shared.kernel).await {
             Ok(()) => {}
-            Err(e @ kernel::Error::Conflict(_)) => {
-                tracing::error!("this server stops answering: {e}");
-                shared.evicted.store(true, Ordering::Release);
-                stopping.store(true, Ordering::Release);
-                return;
-            }
+            Err(e @ kernel::Error::Conflict(_)) => return evict(e),
             Err(e) => tracing::warn!("the node's sign of life is late: {e}"),
         }
     }
     if let Err(e) = lease.release(&shared.kernel).await {
         tracing::warn!("the node's id is not released: {e}");
+    }
+}
+
+/// Claims the node's id of a database that was away at the start, as soon as it is there.
+async fn claim_late(shared: &Shared, claim: &mut Claim) -> Result<Lease, kernel::Error> {
+    loop {
+        if claim.is_open.wait_for(|is_open| *is_open).await.is_err() {
+            // Nobody opens it any more: this server is being stopped.
+            std::future::pending::<()>().await;
+        }
+        match kernel::node::claim(&shared.kernel, &claim.node, &claim.data).await {
+            Err(e) if !matches!(e, kernel::Error::Conflict(_)) => {
+                tracing::warn!("the node's id is not claimed yet: {e}");
+                tokio::time::sleep(kernel::node::BEAT_EVERY).await;
+            }
+            claimed => return claimed,
+        }
     }
 }

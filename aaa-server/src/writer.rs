@@ -28,6 +28,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Tries for what is left when the server stops; the rest is applied at the next start.
 const LAST_TRIES: u32 = 3;
 
+/// Records between what the journal held and what is taken before the database was asked: at fifty thousand a second, what
+/// a day brings.
+const GAP_RECORDS: u64 = 1 << 32;
+
 /// Runs until the journal is closed, and then until everything durable is applied or the database does not answer.
 pub fn run(
     shared: &Arc<Shared>,
@@ -42,18 +46,27 @@ pub fn run(
         node: node.to_owned(),
         journal: journal.id().to_string(),
     };
-    // Until the checkpoint is known nothing can be applied, and no report is taken: its place might count as applied.
+    // Until the checkpoint is known nothing can be applied.
+    let mut is_said = false;
     let mut writer = loop {
         match runtime.block_on(begin(shared, journal, &origin)) {
             Ok(writer) => break writer,
-            Err(_) if closed.load(Ordering::Acquire) => return,
+            Err(_) if closed.load(Ordering::Acquire) || shared.evicted.load(Ordering::Acquire) => {
+                return;
+            }
             Err(e) => {
-                tracing::error!("accounting waits: {e}");
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::error!("accounting is kept here and not applied yet: {e}");
+                }
+                take_reports_meanwhile(shared, journal);
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     };
+    if is_said {
+        tracing::info!("accounting is applied again");
+    }
     load_live(shared, runtime);
     let _ = shared.journal.set(journal.clone());
     pause = FIRST_PAUSE;
@@ -109,6 +122,9 @@ async fn begin(
     origin: &Origin,
 ) -> Result<Writer, String> {
     let kernel = &shared.kernel;
+    if !shared.has_claimed.load(Ordering::Acquire) {
+        return Err("the database is away".to_owned());
+    }
     let checkpoint = usage::checkpoint(&kernel.db, origin)
         .await
         .map_err(|e| e.to_string())?;
@@ -116,6 +132,22 @@ async fn begin(
     Writer::new(kernel.clone(), origin.clone(), ends(shared, journal))
         .await
         .map_err(|e| e.to_string())
+}
+
+/// Takes reports although the database has not said up to where the journal is applied. If this data folder was put back,
+/// the database may have more of it than lies here: so that no new record takes the place of one that counts as applied,
+/// they stand behind a gap that is wider than anything that can have been written meanwhile.
+fn take_reports_meanwhile(shared: &Shared, journal: &Arc<Journal<Acknowledgement>>) {
+    if shared.journal.get().is_some() {
+        return;
+    }
+    let beyond = Position(journal.durable().0.saturating_add(GAP_RECORDS));
+    match journal.advance_beyond(beyond) {
+        Ok(()) => {
+            let _ = shared.journal.set(journal.clone());
+        }
+        Err(e) => tracing::error!("accounting waits: {e}"),
+    }
 }
 
 /// A data folder that was put back is older than the database: what it journals next must not take the places of records

@@ -67,6 +67,8 @@ async fn serve(folder: &std::path::Path) -> (Server, SocketAddr, Kernel) {
         kernel: kernel.clone(),
         config,
         data: folder.to_owned(),
+        database: "the database".to_owned(),
+        is_open: tokio::sync::watch::channel(true).1,
     })
     .await
     .expect("a server");

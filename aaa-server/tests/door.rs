@@ -71,6 +71,8 @@ impl House {
             kernel: kernel.clone(),
             config,
             data: folder.path().to_owned(),
+            database: "the database".to_owned(),
+            is_open: tokio::sync::watch::channel(true).1,
         };
         let server = Server::start(parts).await.expect("server");
         let begun = Instant::now();

@@ -52,7 +52,7 @@ pub async fn run(args: &DevArgs, places: &PlaceArgs) -> Result<(), Failure> {
     let house = House::open_at(place).await?;
     let owner = house.organisation(Some(DEFAULT_ORGANISATION)).await?;
     sample::make(&house, &owner).await?;
-    let running = match Running::start(house, settings.radius, &settings.http).await {
+    let running = match Running::start(house, true, settings.radius, &settings.http).await {
         Ok(running) => running,
         Err(failure) => return Err(with_remedy(&failure)),
     };

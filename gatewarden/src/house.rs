@@ -5,12 +5,14 @@
 use crate::failure::Failure;
 use crate::place::{Place, PlaceArgs};
 use access::admit::found_organisation;
+use access::register::SNAPSHOT_FILE;
 use identity::{NewOrganisation, Organisation, organisation};
 use kernel::{Clock, Kernel, Keyring, Rng, Scope, SystemClock, SystemRng};
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The organisation that is there from the beginning.
 pub const DEFAULT_ORGANISATION: &str = "default";
@@ -20,10 +22,13 @@ const KEYS_FILE: &str = "keys";
 const OPENING_FILE: &str = "opening.lock";
 /// The ring itself, where it does not lie in a file: the same on every node.
 const KEYS_VARIABLE: &str = "GATEWARDEN_KEYS";
+/// How long a server waits for its database when it can start without.
+const SOON: Duration = Duration::from_secs(3);
 /// Organisations that are named when one has to be chosen.
 const MAX_NAMED: usize = 12;
 
 /// An opened installation.
+#[derive(Clone)]
 pub struct House {
     /// Database, clock, randomness, keys.
     pub kernel: Kernel,
@@ -48,6 +53,52 @@ impl House {
     pub async fn open_at(place: Place) -> Result<Self, Failure> {
         make_folder(&place.data)?;
         let _opening = one_at_a_time(&place.data)?;
+        let db = place.database.open().await.map_err(Failure::failed)?;
+        let house = Self::with(place, db)?;
+        house.found().await?;
+        Ok(house)
+    }
+
+    /// The same for a server. Where the database is away, and the register's snapshot lies in the data folder, the house
+    /// is there without it: see [`House::open_late`]. Whether the database is open is the second.
+    ///
+    /// # Errors
+    /// One sentence with the place.
+    pub async fn open_to_serve(place: Place) -> Result<(Self, bool), Failure> {
+        if !place.data.join(SNAPSHOT_FILE).exists() {
+            return Ok((Self::open_at(place).await?, true));
+        }
+        let _opening = one_at_a_time(&place.data)?;
+        let away = match tokio::time::timeout(SOON, place.database.open()).await {
+            Ok(Ok(db)) => {
+                let house = Self::with(place, db)?;
+                house.found().await?;
+                return Ok((house, true));
+            }
+            // It answers, and what it says does not become better by waiting.
+            Ok(Err(e)) if e.is_foreign_schema() => return Err(Failure::failed(e)),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("{} does not answer", place.database),
+        };
+        tracing::error!("starting from the register's snapshot, without the database: {away}");
+        let db = place
+            .database
+            .connect_lazily()
+            .await
+            .map_err(Failure::failed)?;
+        Ok((Self::with(place, db)?, false))
+    }
+
+    /// Opens a database that was away at the start.
+    ///
+    /// # Errors
+    /// It is still away, or cannot be used.
+    pub async fn open_late(&self) -> Result<(), Failure> {
+        self.kernel.db.migrate().await.map_err(Failure::failed)?;
+        self.found().await
+    }
+
+    fn with(place: Place, db: kernel::Db) -> Result<Self, Failure> {
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = match std::env::var(KEYS_VARIABLE)
@@ -59,18 +110,24 @@ impl House {
             None => Keyring::open_or_create(&place.data.join(KEYS_FILE), &*rng)
                 .map_err(Failure::failed)?,
         };
-        let db = place.database.open().await.map_err(Failure::failed)?;
-        db.accept_keys(&keys, clock.now())
-            .await
-            .map_err(Failure::failed)?;
         let kernel = Kernel {
             db,
             clock,
             rng,
             keys: Arc::new(keys),
         };
-        found_first(&kernel).await?;
         Ok(Self { kernel, place })
+    }
+
+    /// Checks that the keys are the database's, and founds the first organisation.
+    async fn found(&self) -> Result<(), Failure> {
+        let kernel = &self.kernel;
+        kernel
+            .db
+            .accept_keys(&kernel.keys, kernel.now())
+            .await
+            .map_err(Failure::failed)?;
+        found_first(kernel).await
     }
 
     /// Closes the database; SQLite's log is folded into its file.

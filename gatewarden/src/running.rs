@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 /// How often it is looked whether the register has loaded.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -25,22 +26,32 @@ pub struct Running {
     control: Option<Control>,
     jobs: Jobs,
     house: House,
+    opening: Option<tokio::task::JoinHandle<()>>,
 }
 
+/// Longest wait between two tries to open a database that was away at the start.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The first.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
 impl Running {
-    /// Starts the doors and the jobs.
+    /// Starts the doors and the jobs. A database that `is_open` says is away is opened as soon as it is there.
     ///
     /// # Errors
     /// The address that is in use, the journal that another process holds.
     pub async fn start(
         house: House,
+        is_open: bool,
         radius: RadiusConfig,
         http: &HttpConfig,
     ) -> Result<Self, Failure> {
+        let (opened, is_open) = watch::channel(is_open);
         let server = Server::start(ServerParts {
             kernel: house.kernel.clone(),
             config: radius,
             data: house.place.data.clone(),
+            database: house.place.database.to_string(),
+            is_open: is_open.clone(),
         })
         .await
         .map_err(Failure::failed)?;
@@ -65,12 +76,14 @@ impl Running {
             }
         };
         let jobs = Jobs::start(&house.kernel, &house.place.settings.retention);
+        let opening = (!*is_open.borrow()).then(|| tokio::spawn(open_late(house.clone(), opened)));
         Ok(Self {
             server,
             http,
             control,
             jobs,
             house,
+            opening,
         })
     }
 
@@ -117,8 +130,33 @@ impl Running {
             control.close();
         }
         self.jobs.stop().await;
+        if let Some(opening) = self.opening {
+            opening.abort();
+        }
         self.house.close().await;
     }
+}
+
+/// Opens a database that was away at the start, and says so once it is open.
+async fn open_late(house: House, opened: watch::Sender<bool>) {
+    let mut wait = FIRST_WAIT;
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(wait).await;
+        match house.open_late().await {
+            Ok(()) => break,
+            Err(failure) => {
+                let sentence = failure.sentence().unwrap_or_default().to_owned();
+                if sentence != said {
+                    tracing::error!("the database is not open yet: {sentence}");
+                    said = sentence;
+                }
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+    tracing::info!("the database is open");
+    opened.send_replace(true);
 }
 
 /// The signals that a running server listens to.

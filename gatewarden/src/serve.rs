@@ -88,8 +88,8 @@ pub async fn run(args: &ServeArgs, places: &PlaceArgs) -> Result<(), Failure> {
         database = %place.database,
         "starting"
     );
-    let house = House::open_at(place.clone()).await?;
-    let running = Running::start(house, settings.radius, &settings.http).await?;
+    let (house, is_open) = House::open_to_serve(place.clone()).await?;
+    let running = Running::start(house, is_open, settings.radius, &settings.http).await?;
     let mut known = place.settings.clone();
     let mut is_ready = false;
     loop {

@@ -56,3 +56,63 @@ fn while_the_database_is_away_people_log_in_and_reports_are_kept() {
         Code::ACCESS_ACCEPT
     );
 }
+
+#[test]
+fn a_server_that_starts_while_the_database_is_away_serves_from_its_snapshot() {
+    let house = House::new(Engine::Postgres);
+    house.add_nas();
+    house.add_user("alice", "wonderland");
+    house.add_user("mallory", "shut-out-soon");
+    let server = house.start();
+    let nas = Nas::of(&server);
+    let code = |nas: &Nas, name: &str, password: &str| nas.ask(nas.pap(name, password)).code();
+    assert_eq!(code(&nas, "mallory", "shut-out-soon"), Code::ACCESS_ACCEPT);
+    // What was heard of just before counts too.
+    house.add_user("bob", "builder");
+    house.run(&["user", "disable", "mallory"]);
+    wait::for_truth("the news", Duration::from_secs(10), || {
+        code(&nas, "mallory", "shut-out-soon") == Code::ACCESS_REJECT
+            && code(&nas, "bob", "builder") == Code::ACCESS_ACCEPT
+    });
+    let mut report = nas.report(START, "before", "alice");
+    report.put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
+    assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
+    house.sessions_once("the report before", |all| all.len() == 1);
+    house.set_database_reachable(false);
+    let mut report = nas.report(START, "during", "alice");
+    report.put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
+    assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
+    server.kill();
+
+    for round in 0..2 {
+        let server = house.start();
+        let nas = Nas::of(&server);
+        assert_eq!(code(&nas, "alice", "wonderland"), Code::ACCESS_ACCEPT);
+        assert_eq!(code(&nas, "bob", "builder"), Code::ACCESS_ACCEPT);
+        assert_eq!(code(&nas, "alice", "wrong"), Code::ACCESS_REJECT);
+        assert_eq!(code(&nas, "mallory", "shut-out-soon"), Code::ACCESS_REJECT);
+        assert_eq!(code(&nas, "nobody", "x"), Code::ACCESS_REJECT);
+        let mut report = nas.report(START, &format!("after-{round}"), "alice");
+        report.put(attrs::NAS_IP_ADDRESS, [127, 0, 0, 1].into());
+        assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
+        let status = house.attempt(&["status"]).out;
+        assert!(status.contains("database"), "{status}");
+        if round == 0 {
+            server.kill();
+            continue;
+        }
+        // It comes back, and everything is where it belongs.
+        house.set_database_reachable(true);
+        let sessions = house.sessions_once("every report", |all| all.len() >= 4);
+        let mut names: Vec<&str> = sessions
+            .iter()
+            .filter_map(|session| session["session_id"].as_str())
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, ["after-0", "after-1", "before", "during"]);
+        house.add_user("carol", "cheshire");
+        wait::for_truth("it follows the news", Duration::from_secs(10), || {
+            code(&nas, "carol", "cheshire") == Code::ACCESS_ACCEPT
+        });
+    }
+}

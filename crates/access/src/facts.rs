@@ -5,7 +5,7 @@ use crate::limiter::KeyKind;
 use crate::question::{Offer, Question};
 use crate::register::Names;
 use crate::rule::{
-    AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, RuleSet, internal, matches,
+    AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, Rows, RuleSet, internal, matches,
 };
 use identity::{MembershipId, PersonId};
 use kernel::{OrganisationId, Time};
@@ -94,6 +94,8 @@ pub struct GroupFacts {
     pub name: String,
     /// Its checks and replies.
     pub rules: RuleSet,
+    /// What those were made of.
+    pub rows: Rows,
 }
 
 /// A lock that holds.

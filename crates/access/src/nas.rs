@@ -116,7 +116,7 @@ impl RouteKind {
 }
 
 /// Requests of this kind through the NAS belong to another organisation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// What is looked at.
     pub kind: RouteKind,
@@ -127,7 +127,7 @@ pub struct Route {
 }
 
 /// A NAS, without its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nas {
     /// Its id.
     pub id: NasId,

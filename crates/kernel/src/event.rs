@@ -15,7 +15,18 @@ use uuid::Uuid;
 pub const BATCH: i64 = 1_000;
 
 /// A place in the stream: everything up to it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct Position {
     /// PostgreSQL's transaction id; 0 on SQLite.
     pub major: i64,
@@ -96,6 +107,9 @@ crate::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
     RECORD = "INSERT INTO event (kind, organisation_id, subject, detail, at) VALUES ($1, $2, $3, $4, $5)";
+    AT = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event WHERE major = $1 AND minor = $2";
+    LAST_UP_TO = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event
+        WHERE (major, minor) <= ($1, $2) ORDER BY major DESC, minor DESC LIMIT 1";
     FORGET = "DELETE FROM event WHERE (major, minor) IN
         (SELECT major, minor FROM event WHERE at < $1 ORDER BY major, minor LIMIT $2)";
 }
@@ -190,6 +204,26 @@ impl Db {
             major: row.major,
             minor: row.minor,
         }))
+    }
+
+    /// The event at a place; none where it was forgotten, or where this is not the database that the place is of.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn event_at(&self, position: Position) -> Result<Option<Event>, Error> {
+        let values = crate::values![position.major, position.minor];
+        let row: Option<EventRow> = self.first(AT, values).await?;
+        Ok(row.map(EventRow::into_event))
+    }
+
+    /// The last event up to a place.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn last_event_up_to(&self, position: Position) -> Result<Option<Event>, Error> {
+        let values = crate::values![position.major, position.minor];
+        let row: Option<EventRow> = self.first(LAST_UP_TO, values).await?;
+        Ok(row.map(EventRow::into_event))
     }
 
     /// Deletes events older than `before`, in short transactions: every node has long read them.

@@ -47,6 +47,9 @@ pub enum SealError {
         /// Row.
         row: Uuid,
     },
+    /// A piece of a sealed file, altered or out of its place.
+    #[error("a sealed file does not open: it was altered")]
+    Altered,
     /// The ring's text is malformed.
     #[error("key ring, line {line}: {reason}")]
     Ring {
@@ -252,6 +255,57 @@ impl Keyring {
             .len();
         octets.truncate(length);
         Ok(octets)
+    }
+}
+
+/// Pieces of files, which are octets and not text.
+impl Keyring {
+    /// Closes a piece of a file with the key in use; `associated` says which piece of which file it is.
+    pub fn seal_piece(&self, rng: &dyn Rng, associated: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0u8; NONCE_LEN];
+        rng.fill(&mut nonce);
+        let Some(active) = self.keys.last() else {
+            return Vec::new(); // parse() refuses an empty ring
+        };
+        let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
+        sealed.extend(nonce);
+        sealed.extend(plain);
+        let tag = active.key.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(associated),
+            &mut sealed[NONCE_LEN..],
+        );
+        match tag {
+            Ok(tag) => sealed.extend(tag.as_ref()),
+            // Only a piece of 64 GiB can fail here.
+            Err(_) => sealed.clear(),
+        }
+        sealed
+    }
+
+    /// Opens what [`Keyring::seal_piece`] closed with a key of the ring, in place: where the plain octets lie.
+    ///
+    /// # Errors
+    /// [`SealError::KeyMissing`] or [`SealError::Altered`].
+    pub fn open_piece<'p>(
+        &self,
+        key_id: &str,
+        associated: &[u8],
+        sealed: &'p mut [u8],
+    ) -> Result<&'p [u8], SealError> {
+        let key = self
+            .keys
+            .iter()
+            .find(|key| key.id == key_id)
+            .ok_or_else(|| SealError::KeyMissing(key_id.to_owned()))?;
+        let (nonce, octets) = sealed
+            .split_first_chunk_mut::<NONCE_LEN>()
+            .ok_or(SealError::Altered)?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        match key.key.open_in_place(nonce, Aad::from(associated), octets) {
+            Ok(plain) => Ok(plain),
+            Err(_) => Err(SealError::Altered),
+        }
     }
 }
 

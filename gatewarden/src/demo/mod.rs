@@ -87,7 +87,7 @@ pub async fn run(args: &DemoArgs, places: &PlaceArgs) -> Result<(), Failure> {
     let nowhere = HttpConfig {
         listen: String::new(),
     };
-    let running = Running::start(house, radius, &nowhere).await?;
+    let running = Running::start(house, true, radius, &nowhere).await?;
     running.ready().await;
     let done = live(args, &running, secrets, &mut signals).await;
     signals.while_stopping(running).await?;

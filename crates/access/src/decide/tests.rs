@@ -119,6 +119,7 @@ impl Case {
                         id: GroupId(Uuid::from_u128(10 + number as u128)),
                         name: name.into(),
                         rules,
+                        rows: Default::default(),
                     })
                 })
                 .collect(),

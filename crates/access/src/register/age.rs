@@ -76,6 +76,19 @@ impl Age {
         self.heard(now, position);
     }
 
+    /// Everything up to a place is known, as of the moment when the database was last heard of: by another process. Silent
+    /// until it is said with [`Age::missed`] or [`Age::heard`] what time it is.
+    pub(super) fn restore(&self, heard: Time, position: Position) {
+        let mut times = self.times();
+        times.position = position;
+        times.heard = Some(heard);
+        times.since = None;
+        drop(times);
+        self.is_silent.store(true, Ordering::Release);
+        self.begin_to_serve();
+        self.is_complete.store(true, Ordering::Release);
+    }
+
     /// The database answered, and everything up to a place is known.
     pub(super) fn heard(&self, now: Time, position: Position) {
         let mut times = self.times();
@@ -154,5 +167,18 @@ mod tests {
         }
         age.heard(at(91), place);
         assert!(age.state() == current(91) && age.can_serve());
+    }
+
+    #[test]
+    fn what_was_restored_is_as_old_as_when_the_database_was_heard_of() {
+        let at = |seconds: i64| Time::from_unix_seconds(1_800_000_000 + seconds);
+        let age = Age::default();
+        age.restore(at(0), Position::default());
+        assert!(!age.can_serve());
+        age.missed(at(59), 60);
+        assert!(age.is_complete() && age.can_serve());
+        assert_eq!(age.state(), RegisterState::Stale { since: at(0) });
+        age.missed(at(61), 60);
+        assert!(!age.can_serve());
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! The place in the stream is taken *before* loading: what changes meanwhile is read again, which is harmless. A row that
 //! is damaged must **never** keep the others from being loaded, nor hold the place in the stream.
+//!
+//! Where a snapshot is kept, a register begins with that and goes on behind it, if the database is still the one it was
+//! made of; otherwise everything is loaded anew, and who is not there any more is forgotten.
 
 mod policy;
 
 use super::Register;
 use super::load::{Loader, is_damage};
+use super::snapshot::{Anchor, Keeper, Mark};
 use crate::admit;
 use crate::lock;
 use identity::known::MANY;
 use identity::{MembershipId, PersonId};
-use kernel::{Error, Event, Kernel, Position};
+use kernel::{Error, Event, Kernel, Position, Time};
 use policy::Parts;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,18 +50,79 @@ pub struct Follower {
     position: Position,
     /// The place at the first try to load: what a later try does not find any more is told from there on.
     begun: Option<Position>,
+    /// The last event that is known.
+    anchor: Option<Anchor>,
+    stage: Stage,
+    keeper: Option<Arc<Keeper>>,
+}
+
+/// How far a follower is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is known, or nothing that can be gone on from.
+    Empty,
+    /// A snapshot is known, and the database was not asked yet whether it can be gone on from.
+    Restored,
+    /// Everything is known up to a place.
+    Following,
 }
 
 impl Follower {
     /// A follower of a register that was not loaded yet.
     pub fn new(kernel: Kernel, register: Arc<Register>) -> Self {
         Self {
-            loader: Arc::new(Loader::new(kernel.clone(), register.clone())),
+            loader: Arc::new(Loader::new(kernel.clone(), register.clone(), None)),
             kernel,
             register,
             position: Position::default(),
             begun: None,
+            anchor: None,
+            stage: Stage::Empty,
+            keeper: None,
         }
+    }
+
+    /// The same, with a snapshot that is kept.
+    pub fn with_snapshot(mut self, keeper: Keeper) -> Self {
+        let keeper = Arc::new(keeper);
+        let (kernel, register) = (self.kernel.clone(), self.register.clone());
+        self.loader = Arc::new(Loader::new(kernel, register, Some(keeper.clone())));
+        self.keeper = Some(keeper);
+        self
+    }
+
+    /// Begins with the snapshot; since when it may be older than the database. None where there is none that can be used.
+    /// Takes as long as it takes to read, and asks no database.
+    pub fn restore(&mut self) -> Option<Time> {
+        let restored = self.keeper.as_ref()?.restore(&self.loader)?;
+        let heard = restored.heard();
+        self.position = restored.mark.position;
+        self.anchor = restored.mark.anchor;
+        self.register.restored(heard, self.position);
+        self.stage = Stage::Restored;
+        Some(heard)
+    }
+
+    /// Whether everything is known up to a place of this database: then [`Follower::catch_up`] is next, else
+    /// [`Follower::load`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_following(&mut self) -> Result<bool, Error> {
+        if self.stage == Stage::Restored {
+            let is_known = match &self.anchor {
+                None => false,
+                Some(anchor) => {
+                    let event = self.kernel.db.event_at(anchor.position).await?;
+                    event.is_some_and(|event| Anchor::of(&event) == *anchor)
+                }
+            };
+            self.stage = match is_known {
+                true => Stage::Following,
+                false => Stage::Empty,
+            };
+        }
+        Ok(self.stage == Stage::Following)
     }
 
     /// Loads everything; the register is ready then.
@@ -70,18 +135,64 @@ impl Follower {
             None => self.kernel.db.latest_position().await?,
         };
         self.begun = Some(position);
+        if let Some(keeper) = &self.keeper {
+            keeper.begin();
+        }
+        // The news from here on may be read twice, which is harmless.
+        let last = self.kernel.db.last_event_up_to(position).await?;
+        let heard = self.kernel.now();
         self.reload_policy(Parts::ALL).await?;
         self.restore_locks().await?;
         self.register.begin_to_serve();
-        self.load_everybody().await?;
+        let before = (!self.register.people.is_empty()).then(HashSet::new);
+        if let Some(there) = self.load_everybody(before).await? {
+            self.forget_others(&there);
+        }
         self.position = position;
+        self.anchor = last.as_ref().map(Anchor::of);
+        self.stage = Stage::Following;
+        if let Some(keeper) = &self.keeper {
+            keeper.complete(self.mark(heard));
+        }
         self.register.loaded(self.kernel.now(), position);
         Ok(())
     }
 
+    fn mark(&self, heard: Time) -> Mark {
+        Mark {
+            position: self.position,
+            anchor: self.anchor.clone(),
+            heard_micros: heard.unix_micros(),
+        }
+    }
+
+    /// Says that everything up to the place is known.
+    fn followed(&self) {
+        let now = self.kernel.now();
+        if let Some(keeper) = &self.keeper {
+            keeper.commit(self.mark(now));
+        }
+        self.register.followed(now, self.position);
+    }
+
+    /// Whoever was known before everybody was loaded anew, and is not there.
+    fn forget_others(&self, there: &HashSet<PersonId>) {
+        let mut gone = Vec::new();
+        self.register.people.for_each(|person| {
+            if !there.contains(&person.id) {
+                gone.push(person.id);
+            }
+        });
+        // Somebody who came while everybody was loaded is told of by the news.
+        gone.iter().for_each(|id| self.register.people.remove(*id));
+    }
+
     /// Everybody, a few pages beside each other, so that every core opens passwords: no more than those are in memory
     /// twice.
-    async fn load_everybody(&self) -> Result<(), Error> {
+    async fn load_everybody(
+        &self,
+        mut there: Option<HashSet<PersonId>>,
+    ) -> Result<Option<HashSet<PersonId>>, Error> {
         let all = Arc::new(self.loader.own_of_all().await?);
         let mut after: Option<PersonId> = None;
         let mut pages = JoinSet::new();
@@ -93,6 +204,9 @@ impl Follower {
             if pages.len() >= PAGES_AT_ONCE {
                 finished(pages.join_next().await)?;
             }
+            if let Some(there) = &mut there {
+                there.extend(&ids);
+            }
             let (loader, all) = (self.loader.clone(), all.clone());
             let page = async move { loader.load_page(after, &ids, &all).await };
             pages.spawn(page);
@@ -101,7 +215,7 @@ impl Follower {
         while let Some(page) = pages.join_next().await {
             finished(Some(page))?;
         }
-        Ok(())
+        Ok(there)
     }
 
     /// Applies what has become true since; how many events that was. As many as [`kernel::event::BATCH`] means that more
@@ -115,7 +229,7 @@ impl Follower {
     pub async fn catch_up(&mut self) -> Result<usize, Error> {
         let events = self.kernel.db.events_after(self.position).await?;
         let Some(last) = events.last() else {
-            self.register.followed(self.kernel.now(), self.position);
+            self.followed();
             return Ok(0);
         };
         self.register.people.begin_news();
@@ -124,7 +238,7 @@ impl Follower {
         for event in &events {
             match event.kind.as_str() {
                 identity::PERSON_CHANGED => people.push(Changed::Person(PersonId(event.subject))),
-                identity::PERSON_REMOVED => self.register.people.remove(PersonId(event.subject)),
+                identity::PERSON_REMOVED => self.loader.forget(PersonId(event.subject)),
                 admit::RULES_CHANGED => people.push(Changed::rules(event)),
                 lock::SET => self.lock(event),
                 lock::LIFTED => self.lift(event),
@@ -158,7 +272,8 @@ impl Follower {
             self.loader.reload_people(people).await?;
         }
         self.position = last.position;
-        self.register.followed(self.kernel.now(), self.position);
+        self.anchor = Some(Anchor::of(last));
+        self.followed();
         Ok(events.len())
     }
 
@@ -192,6 +307,9 @@ impl Follower {
     async fn reload_policy(&self, parts: Parts) -> Result<(), Error> {
         let old = self.register.policy.load_full();
         let policy = policy::load(&self.kernel, &old, parts).await?;
+        if let Some(keeper) = &self.keeper {
+            keeper.policy(&policy);
+        }
         self.register.policy.store(Arc::new(policy));
         Ok(())
     }
@@ -200,6 +318,9 @@ impl Follower {
         let now = self.kernel.now();
         let locks = lock::active(&self.kernel.db, now).await?;
         let limiter = self.register.limiter();
+        if let Some(keeper) = &self.keeper {
+            keeper.locks(locks.iter().filter_map(lock::Lock::to_new));
+        }
         for held in locks.iter().filter_map(lock::Lock::to_new) {
             limiter.restore(now, held);
         }
@@ -209,12 +330,18 @@ impl Follower {
     /// A lock that another node, or this one, has stored.
     fn lock(&self, event: &Event) {
         if let Some(held) = event.detail.as_ref().and_then(lock::Lock::from_detail) {
+            if let Some(keeper) = &self.keeper {
+                keeper.locked(&held);
+            }
             self.register.limiter().restore(self.kernel.now(), held);
         }
     }
 
     fn lift(&self, event: &Event) {
         if let Some(key) = event.detail.as_ref().and_then(lock::key_of_detail) {
+            if let Some(keeper) = &self.keeper {
+                keeper.lifted(key);
+            }
             self.register.limiter().unlock(key);
         }
     }

@@ -4,6 +4,7 @@
 
 use super::Register;
 use super::names::Names;
+use super::snapshot::{Keeper, SavedPerson};
 use crate::admit::{self, MembershipRules};
 use crate::facts::{MembershipFacts, PersonFacts, StoredFacts};
 use crate::group::GroupId;
@@ -25,6 +26,8 @@ const MAX_SHARED: usize = 4_096;
 pub(super) struct Own {
     rules: Arc<RuleSet>,
     groups: Arc<[GroupId]>,
+    /// What the rules were made of, where there are some and a snapshot wants them.
+    rows: Option<Arc<Rows>>,
 }
 
 /// What access knows of every membership, for a first load: most have alike what few lists tell.
@@ -50,9 +53,9 @@ impl OwnOfAll {
         self.of.insert(membership, place);
     }
 
-    pub(super) fn get(&self, membership: MembershipId) -> Option<Own> {
+    pub(super) fn get(&self, membership: MembershipId) -> Option<&Own> {
         let place = *self.of.get(&membership)?;
-        self.lists.get(place as usize).cloned()
+        self.lists.get(place as usize)
     }
 }
 
@@ -70,15 +73,22 @@ pub(super) fn is_damage(error: &Error) -> bool {
 pub(super) struct Loader {
     pub(super) kernel: Kernel,
     pub(super) register: Arc<Register>,
+    /// Whom everything that is read is told, for the snapshot.
+    pub(super) keeper: Option<Arc<Keeper>>,
     no_rules: Arc<RuleSet>,
     groups: Mutex<HashSet<Arc<[GroupId]>>>,
 }
 
 impl Loader {
-    pub(super) fn new(kernel: Kernel, register: Arc<Register>) -> Self {
+    pub(super) fn new(
+        kernel: Kernel,
+        register: Arc<Register>,
+        keeper: Option<Arc<Keeper>>,
+    ) -> Self {
         Self {
             kernel,
             register,
+            keeper,
             no_rules: Arc::default(),
             groups: Mutex::default(),
         }
@@ -93,7 +103,7 @@ impl Loader {
             match (self.load_people(part).await, part) {
                 (Err(e), [person]) if is_damage(&e) => {
                     tracing::error!(%person, "a person is left out: {e}");
-                    self.register.people.remove(*person);
+                    self.forget(*person);
                 }
                 (Err(e), _) if is_damage(&e) => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -109,12 +119,20 @@ impl Loader {
         let found = self.read(ids).await?;
         let there: HashSet<PersonId> = found.iter().map(|person| person.id).collect();
         for gone in ids.iter().filter(|id| !there.contains(id)) {
-            self.register.people.remove(*gone);
+            self.forget(*gone);
         }
         for person in found {
             self.register.people.put(person);
         }
         Ok(())
+    }
+
+    /// Somebody is not there any more.
+    pub(super) fn forget(&self, person: PersonId) {
+        self.register.people.remove(person);
+        if let Some(keeper) = &self.keeper {
+            keeper.gone(person);
+        }
     }
 
     /// Those of these people who are there, as they are now.
@@ -125,15 +143,35 @@ impl Loader {
             .flat_map(|known| known.memberships.iter().map(|membership| membership.id))
             .collect();
         let rules = admit::rules_of_many(&self.kernel, &memberships).await?;
+        let groups: HashMap<MembershipId, Vec<GroupId>> = rules
+            .iter()
+            .map(|(membership, rules)| (*membership, groups_of(rules)))
+            .collect();
+        self.keep(&found, |membership| {
+            let rows = rules.get(&membership).map(|rules| &rules.rows);
+            Some((groups.get(&membership)?.as_slice(), rows))
+        });
         let mut compiler = Compiler::new(Dictionary::builtin());
         let mut own = |membership, whose: &str| {
-            let rules = rules.get(&membership)?;
-            Some(self.own(&mut compiler, rules, whose))
+            let (rules, groups) = (rules.get(&membership)?, groups.get(&membership)?);
+            Some(self.own(&mut compiler, groups, &rules.rows, whose))
         };
         Ok(found
             .into_iter()
             .map(|known| self.person(known, &mut own))
             .collect())
+    }
+
+    /// Tells the keeper of a snapshot what was read.
+    fn keep<'r>(
+        &self,
+        found: &[Known],
+        own: impl Fn(MembershipId) -> Option<(&'r [GroupId], Option<&'r Rows>)>,
+    ) {
+        if let Some(keeper) = &self.keeper {
+            let saved = found.iter().map(|known| SavedPerson::of(known, &own));
+            keeper.people(saved.collect());
+        }
     }
 
     /// What access knows of every membership.
@@ -142,7 +180,9 @@ impl Loader {
         let mut all = OwnOfAll::default();
         admit::load_rules(&self.kernel, |rules| {
             let whose = rules.membership;
-            let own = self.own(&mut compiler, &rules, whose);
+            let mut own = self.own(&mut compiler, &groups_of(&rules), &rules.rows, whose);
+            let is_wanted = self.keeper.is_some() && !rules.rows.is_empty();
+            own.rows = is_wanted.then(|| Arc::new(rules.rows));
             all.put(whose, own);
         })
         .await?;
@@ -172,26 +212,31 @@ impl Loader {
     }
 
     fn put(&self, found: Vec<Known>, all: &OwnOfAll) {
+        self.keep(&found, |membership| {
+            let own = all.get(membership)?;
+            Some((&*own.groups, own.rows.as_deref()))
+        });
         for known in found {
-            let person = self.person(known, |membership, _: &str| all.get(membership));
+            let person = self.person(known, |membership, _: &str| all.get(membership).cloned());
             self.register.people.put(person);
         }
     }
 
-    fn own(
+    pub(super) fn own(
         &self,
         compiler: &mut Compiler<'_>,
-        rules: &MembershipRules,
+        groups: &[GroupId],
+        rows: &Rows,
         whose: impl std::fmt::Display,
     ) -> Own {
-        let groups: Vec<GroupId> = rules.groups.iter().map(|place| place.group).collect();
         Own {
-            rules: if rules.rows.checks.is_empty() && rules.rows.replies.is_empty() {
+            rules: if rows.is_empty() {
                 self.no_rules.clone()
             } else {
-                Arc::new(compile(compiler, &rules.rows, whose))
+                Arc::new(compile(compiler, rows, whose))
             },
-            groups: self.shared(&groups),
+            groups: self.shared(groups),
+            rows: None,
         }
     }
 
@@ -208,7 +253,7 @@ impl Loader {
         list
     }
 
-    fn person(
+    pub(super) fn person(
         &self,
         known: Known,
         mut own: impl FnMut(MembershipId, &str) -> Option<Own>,
@@ -252,6 +297,10 @@ impl Loader {
             memberships,
         }
     }
+}
+
+fn groups_of(rules: &MembershipRules) -> Vec<GroupId> {
+    rules.groups.iter().map(|place| place.group).collect()
 }
 
 /// Compiles an owner's rows; those that make no sense are logged.

@@ -30,7 +30,7 @@ impl Lookup {
     /// For a register and the database that feeds it.
     pub fn new(kernel: Kernel, register: Arc<Register>) -> Self {
         Self {
-            loader: Loader::new(kernel, register),
+            loader: Loader::new(kernel, register, None),
         }
     }
 

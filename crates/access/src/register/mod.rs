@@ -10,6 +10,7 @@ mod lookup;
 pub mod misses;
 mod names;
 mod people;
+mod snapshot;
 
 pub use age::RegisterState;
 pub use follow::Follower;
@@ -17,6 +18,7 @@ pub use lookup::{Answer, Lookup};
 pub use misses::{Miss, Wanted};
 pub use names::{Name, Names};
 pub use people::{Generation, People};
+pub use snapshot::{Keeper, SNAPSHOT_FILE, SnapshotPlace};
 
 use crate::decide::{Decision, Refused};
 use crate::facts::{ClientFacts, Facts, GroupFacts, LockFacts, OrganisationFacts, Subject};
@@ -116,6 +118,11 @@ impl Register {
 
     fn begin_to_serve(&self) {
         self.age.begin_to_serve();
+    }
+
+    /// Everything is here as it was when the database was last heard of.
+    fn restored(&self, heard: Time, position: Position) {
+        self.age.restore(heard, position);
     }
 
     fn loaded(&self, now: Time, position: Position) {

@@ -73,6 +73,20 @@ impl Location {
             Location::Postgres(url) => open_postgres(url).await,
         }
     }
+
+    /// A database on a server that is not asked yet: every use of it tries to reach it. A file is opened as it is.
+    ///
+    /// # Errors
+    /// [`Error::Location`] when the address makes no sense, or the file cannot be opened.
+    pub async fn connect_lazily(&self) -> Result<Db, Error> {
+        match self {
+            Location::Sqlite(path) => open_sqlite(path).await,
+            Location::Postgres(url) => {
+                let options = postgres_options(url)?;
+                Ok(Db::Pg(postgres_pool().connect_lazy_with(options)))
+            }
+        }
+    }
 }
 
 /// Without user and password: for error texts.
@@ -117,15 +131,28 @@ async fn open_sqlite(path: &Path) -> Result<Db, Error> {
     Ok(Db::Lite { writer, readers })
 }
 
-async fn open_postgres(url: &str) -> Result<Db, Error> {
-    let location = Location::Postgres(url.to_owned());
-    let named = |e: sqlx::Error| Error::Location {
-        location: location.to_string(),
+/// An error with the address, but without what is secret in it.
+fn named_postgres(url: &str, e: &sqlx::Error) -> Error {
+    Error::Location {
+        location: Location::Postgres(url.to_owned()).to_string(),
         reason: e.to_string(),
-    };
-    let options = PgConnectOptions::from_str(url)
-        .map_err(named)?
-        .application_name("gatewarden");
+    }
+}
+
+fn postgres_options(url: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(|e| named_postgres(url, &e))?;
+    Ok(options.application_name("gatewarden"))
+}
+
+fn postgres_pool() -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+async fn open_postgres(url: &str) -> Result<Db, Error> {
+    let named = |e: sqlx::Error| named_postgres(url, &e);
+    let options = postgres_options(url)?;
     // A pool tries for as long as it may wait and then says only that: one connection tells the reason at once.
     let first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options));
     match first.await {
@@ -134,17 +161,12 @@ async fn open_postgres(url: &str) -> Result<Db, Error> {
         }
         Err(_) => {
             return Err(Error::Location {
-                location: location.to_string(),
+                location: Location::Postgres(url.to_owned()).to_string(),
                 reason: "it does not answer".into(),
             });
         }
     }
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(named)?;
+    let pool = postgres_pool().connect_with(options).await.map_err(named)?;
     Ok(Db::Pg(pool))
 }
 

@@ -62,6 +62,16 @@ impl Error {
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Error::Engine(sqlx::Error::Database(e)) if e.is_unique_violation())
     }
+
+    /// Whether the database is there, and its schema is not one that this program can work with: waiting does not help.
+    pub fn is_foreign_schema(&self) -> bool {
+        use sqlx::migrate::MigrateError;
+        match self {
+            Error::Migration(MigrateError::Execute(_)) => false,
+            Error::Migration(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Which engine is behind a [`Db`].

@@ -97,6 +97,7 @@ async fn load_groups(
             id: group.id,
             rules: compile(&mut compiler, &rows, &group.name),
             name: group.name,
+            rows,
         };
         groups.insert(facts.id, Arc::new(facts));
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::admit::{admit, found_organisation, set_rules};
 use crate::group;
-use crate::limiter::LimiterConfig;
+use crate::limiter::{Key, LimiterConfig, NewLock};
 use crate::nas::{self, NasId, NewNas};
 use crate::register::Policy;
 use identity::{Kind, NewOrganisation, NewPerson, Organisation, membership, person, setting};
@@ -12,6 +12,8 @@ use kernel::{FixedClock, Keyring, News, SeededRng, Time};
 use radius_wire::dictionary::Dictionary;
 use serde_json::json;
 use zeroize::Zeroizing;
+
+mod snapshot;
 
 struct House {
     kernel: Kernel,
