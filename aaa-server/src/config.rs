@@ -38,7 +38,11 @@ kernel::config! {
         /// How long a lock lasts, in seconds.
         lock_seconds: u32 = 300,
         /// Accepts kept in the attempts table, per second; refusals are always kept. The rest is counted.
-        kept_accepts_per_second: u32 = 200,
+        kept_accepts_per_second: u32 = 50,
+        /// Accepts kept in this node's own log of attempts, per second; refusals are always kept there too.
+        logged_accepts_per_second: u32 = 1_000,
+        /// Room for that log, in MiB; what is older goes first, and nothing is kept longer than a week. 0 keeps none.
+        attempts_log_mib: u64 = 64,
         /// How long logins go on while the database does not answer, in seconds. After that the server falls silent: who
         /// was shut out meanwhile would get in.
         serve_stale_for_seconds: u32 = 86_400,

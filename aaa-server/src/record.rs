@@ -2,7 +2,8 @@
 //!
 //! Receive threads only put things into bounded queues and small maps here; a task writes them in batches. When the
 //! database is away attempts pile up to a limit and then the newest are counted and lost: an attempt is a diagnosis,
-//! accounting is what must not be lost and has its journal.
+//! accounting is what must not be lost and has its journal. Beside the database a ring on this node's disk
+//! ([`usage::attempt::ring`]) holds them, and more accepts, written by a thread of its own.
 
 use crate::door::Shared;
 use crate::socket::Peer;
@@ -17,13 +18,23 @@ use kernel::{Kernel, Time};
 use proof::mac::Mac;
 use radius_wire::{Packet, attrs};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use usage::attempt::ring::RingWriter;
 use usage::attempt::{Attempt, Verdict};
 
 /// Attempts that wait for the database.
 pub const MAX_QUEUED: usize = 65_536;
+/// Attempts that wait for this node's disk.
+const MAX_LOGGED: usize = 16_384;
+/// Attempts that are written to it at once.
+const LOGGED_AT_ONCE: usize = 1_000;
+/// How long the ring on disk keeps anything.
+const LOGGED_DAYS: i64 = 7;
+/// How often it is looked for what is older.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// Attempts in one transaction.
 const BATCH: usize = 500;
 /// How often batches are written: an operator who asks "why was he refused" should not have to wait.
@@ -100,6 +111,11 @@ struct Strangers {
 pub struct Recorder {
     node: OnceLock<String>,
     kept_accepts_per_second: u32,
+    logged_accepts_per_second: u32,
+    /// On their way to this node's disk.
+    logged: crossbeam_channel::Sender<Attempt>,
+    to_log: crossbeam_channel::Receiver<Attempt>,
+    logged_accepts: SharedRate,
     sender: crossbeam_channel::Sender<Attempt>,
     receiver: crossbeam_channel::Receiver<Attempt>,
     locks: Mutex<Vec<NewLock>>,
@@ -111,12 +127,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Empty queues.
-    pub fn new(kept_accepts_per_second: u32) -> Self {
+    /// Empty queues. So many accepts are kept in the database a second, and so many on disk.
+    pub fn new(kept_accepts_per_second: u32, logged_accepts_per_second: u32) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(MAX_QUEUED);
+        let (logged, to_log) = crossbeam_channel::bounded(MAX_LOGGED);
         Self {
             node: OnceLock::new(),
             kept_accepts_per_second,
+            logged_accepts_per_second,
+            logged,
+            to_log,
+            logged_accepts: SharedRate::default(),
             sender,
             receiver,
             locks: Mutex::default(),
@@ -154,6 +175,9 @@ impl Recorder {
     /// Whether an accept of this second would be kept: only then its trace is worth writing.
     pub fn keeps_accepts(&self, now: Time) -> bool {
         self.accepts.has_room(now, self.kept_accepts_per_second)
+            || self
+                .logged_accepts
+                .has_room(now, self.logged_accepts_per_second)
     }
 
     /// A decision was made.
@@ -202,7 +226,12 @@ impl Recorder {
             let room = MAX_LOCKS.saturating_sub(waiting.len());
             waiting.extend(locks.into_iter().take(room));
         }
-        if word.is_none() && !self.accepts.take(now, self.kept_accepts_per_second) {
+        let is_logged = word.is_some()
+            || self
+                .logged_accepts
+                .take(now, self.logged_accepts_per_second);
+        let is_kept = word.is_some() || self.accepts.take(now, self.kept_accepts_per_second);
+        if !is_logged && !is_kept {
             return;
         }
         let mut attempt = self.attempt(
@@ -221,7 +250,10 @@ impl Recorder {
         attempt.membership = facts.member().map(|(_, member)| member.id.0);
         attempt.method = Some(question.method().to_owned());
         attempt.trace = trace.to_json();
-        self.queue(attempt);
+        match is_kept {
+            true => self.keep(attempt),
+            false => self.log(attempt),
+        }
     }
 
     /// A request was left unanswered.
@@ -275,7 +307,7 @@ impl Recorder {
             "sentence": word.sentence(),
             "remedy": word.remedy(),
         }]);
-        self.queue(attempt);
+        self.keep(attempt);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -317,6 +349,17 @@ impl Recorder {
             word: word.map(str::to_owned),
             trace: serde_json::Value::Null,
         }
+    }
+
+    /// In the database and on disk.
+    fn keep(&self, attempt: Attempt) {
+        self.log(attempt.clone());
+        self.queue(attempt);
+    }
+
+    /// On disk. What finds no room there is in the database or counted.
+    fn log(&self, attempt: Attempt) {
+        let _ = self.logged.try_send(attempt);
     }
 
     fn queue(&self, attempt: Attempt) {
@@ -394,6 +437,53 @@ impl Recorder {
     }
 }
 
+/// Writes attempts into the ring of a data folder until told to stop, then what is left.
+pub fn run_log(shared: &Shared, data: &Path, closed: &AtomicBool) {
+    let max_octets = shared.config.attempts_log_mib.saturating_mul(1024 * 1024);
+    let mut ring = match RingWriter::open(data, max_octets) {
+        Ok(ring) => Some(ring),
+        Err(e) => {
+            tracing::warn!("attempts are not logged on this node: {e}");
+            None
+        }
+    };
+    let waiting = &shared.recorder.to_log;
+    let mut forgot: Option<Instant> = None;
+    let mut is_failing = false;
+    loop {
+        let is_last = closed.load(Ordering::Acquire);
+        let first = waiting.recv_timeout(EVERY).ok();
+        let attempts: Vec<Attempt> = first
+            .into_iter()
+            .chain(waiting.try_iter())
+            .take(LOGGED_AT_ONCE)
+            .collect();
+        let is_due = forgot.is_none_or(|at| at.elapsed() >= FORGET_EVERY);
+        if let Some(ring) = &mut ring {
+            let mut done = match attempts.is_empty() {
+                true => Ok(()),
+                false => ring.put(&attempts),
+            };
+            if is_due && done.is_ok() {
+                forgot = Some(Instant::now());
+                let before = shared.kernel.now().plus_seconds(-LOGGED_DAYS * 86_400);
+                done = ring.forget(before);
+            }
+            match done {
+                Ok(()) => is_failing = false,
+                Err(e) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!("attempts are not logged on this node: {e}");
+                    }
+                }
+            }
+        }
+        if is_last && attempts.is_empty() {
+            return;
+        }
+    }
+}
+
 /// Writes what the recorder holds every tenth of a second, until told to stop; then once more.
 pub async fn run(shared: std::sync::Arc<Shared>, mut stop: tokio::sync::watch::Receiver<bool>) {
     let mut is_failing = false;
@@ -437,7 +527,7 @@ mod tests {
 
     #[test]
     fn a_stranger_is_logged_once_a_minute_and_strangers_are_bounded() {
-        let recorder = Recorder::new(1);
+        let recorder = Recorder::new(1, 1);
         let now = Time::from_unix_seconds(60);
         let address = |n: u32| std::net::IpAddr::V4(n.into());
         assert!(recorder.is_new_stranger(now, address(1)));

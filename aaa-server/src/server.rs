@@ -55,6 +55,7 @@ pub struct Server {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     lease: tokio::task::JoinHandle<()>,
     writer: JoinHandle<()>,
+    log: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -90,7 +91,13 @@ impl Server {
             lanes: OnceLock::new(),
             books: crate::nas_book::Books::default(),
             pulse: crate::vitals::Pulse::default(),
-            recorder: Recorder::new(config.kept_accepts_per_second),
+            recorder: Recorder::new(
+                config.kept_accepts_per_second,
+                match config.attempts_log_mib {
+                    0 => 0,
+                    _ => config.logged_accepts_per_second,
+                },
+            ),
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
@@ -145,6 +152,16 @@ impl Server {
                 writer::run(&shared, &journal, &node, &runtime, &closed);
             })?
         };
+        let log = {
+            let (shared, closed, data) = (shared.clone(), closed.clone(), data.clone());
+            (shared.config.attempts_log_mib > 0)
+                .then(|| {
+                    spawn("attempts", move || {
+                        record::run_log(&shared, &data, &closed);
+                    })
+                })
+                .transpose()?
+        };
         let snapshot = SnapshotPlace {
             path: data.join(SNAPSHOT_FILE),
             database,
@@ -180,6 +197,7 @@ impl Server {
             tasks,
             lease,
             writer,
+            log,
         })
     }
 
@@ -203,6 +221,7 @@ impl Server {
         self.stopping.store(true, Ordering::Release);
         let shared = self.shared.clone();
         let (lanes, delay, writer, closed) = (self.lanes, self.delay, self.writer, self.closed);
+        let log = self.log;
         let threads = tokio::task::spawn_blocking(move || {
             for lane in lanes {
                 let _ = lane.join();
@@ -216,6 +235,9 @@ impl Server {
                 journal.close();
             }
             closed.store(true, Ordering::Release);
+            if let Some(log) = log {
+                let _ = log.join();
+            }
             let _ = writer.join();
         });
         let _ = threads.await;

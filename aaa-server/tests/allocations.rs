@@ -61,6 +61,7 @@ async fn serve(folder: &std::path::Path) -> (Server, SocketAddr, Kernel) {
         threads: 1,
         // Attempts that are kept are allocated, of course; a few a second are.
         kept_accepts_per_second: 1,
+        logged_accepts_per_second: 1,
         ..RadiusConfig::default()
     };
     let server = Server::start(ServerParts {

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::house::House;
 use crate::output::{Output, clean, moment};
+use crate::place::PlaceArgs;
 use access::word::{Dropped, Refusal};
 use clap::Args;
 use identity::find;
@@ -10,6 +11,7 @@ use kernel::id::Uuid;
 use kernel::{OrganisationId, Scope, Time};
 use serde::Serialize;
 use std::collections::HashMap;
+use usage::attempt::ring::{self, RING_FOLDER};
 use usage::attempt::{Attempt, Verdict};
 
 /// Names of one person that are looked up; nobody has more.
@@ -64,11 +66,51 @@ struct Decision {
     checks: serde_json::Value,
 }
 
-/// Runs the command.
+/// How long a database is waited for when this node's own log may answer too.
+const SOON: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Runs the command. While the database is away, what this node logged is shown.
 ///
 /// # Errors
 /// One sentence.
-pub async fn run(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
+pub async fn run(args: &ExplainArgs, places: &PlaceArgs) -> Result<(), Failure> {
+    let place = places.settle()?;
+    let has_log = place.data.join(RING_FOLDER).is_dir();
+    if !has_log || args.org.is_some() {
+        return with_house(args, &House::open_at(place).await?).await;
+    }
+    let data = place.data.clone();
+    let away = match tokio::time::timeout(SOON, House::open_at(place)).await {
+        Ok(Ok(house)) => return with_house(args, &house).await,
+        Ok(Err(failure)) => failure.sentence().unwrap_or_default().to_owned(),
+        Err(_) => "the database does not answer".to_owned(),
+    };
+    let attempts = ring::explain(&data, Scope::Everything, &args.subject, args.limit);
+    let attempts = attempts.map_err(|e| logged_badly(&data, &e))?;
+    if attempts.is_empty() {
+        return Err(Failure::failed(format!(
+            "{away}; and this node has logged nothing about '{}'",
+            args.subject
+        )));
+    }
+    eprintln!("{away}; this is what this node has logged:");
+    let slugs = HashMap::new();
+    let decisions = attempts.into_iter().map(|a| decision(a, None, &slugs));
+    show(args, &decisions.collect::<Vec<_>>())
+}
+
+fn logged_badly(data: &std::path::Path, e: &std::io::Error) -> Failure {
+    let folder = data.join(RING_FOLDER);
+    Failure::failed(format!("the log of attempts in {}: {e}", folder.display()))
+}
+
+async fn with_house(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
+    let done = explain(args, house).await;
+    house.kernel.db.close().await;
+    done
+}
+
+async fn explain(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
     let scope = house.scope(args.org.as_deref()).await?;
     let mut found = attempts(house, scope, args).await?;
     // A server writes decisions a moment after it made them: whoever asks right after a login waits for that.
@@ -87,12 +129,16 @@ pub async fn run(args: &ExplainArgs, house: &House) -> Result<(), Failure> {
         let nas = nas_name(house, &mut names, attempt.nas).await?;
         decisions.push(decision(attempt, nas, &slugs));
     }
+    if decisions.is_empty() && !args.json {
+        return Err(nothing(house, scope, &args.subject).await?);
+    }
+    show(args, &decisions)
+}
+
+fn show(args: &ExplainArgs, decisions: &[Decision]) -> Result<(), Failure> {
     let mut output = Output::default();
     if args.json {
-        return output.json_list(&decisions);
-    }
-    if decisions.is_empty() {
-        return Err(nothing(house, scope, &args.subject).await?);
+        return output.json_list(decisions);
     }
     for (at, decision) in decisions.iter().enumerate() {
         if at > 0 {
@@ -133,6 +179,10 @@ async fn attempts(
     let mut attempts: Vec<Attempt> = Vec::new();
     for name in &names {
         attempts.extend(usage::explain(db, scope, name, args.limit).await?);
+        // This node's own log has accepts that the database was not given.
+        let data = &house.place.data;
+        let logged = ring::explain(data, scope, name, args.limit);
+        attempts.extend(logged.map_err(|e| logged_badly(data, &e))?);
     }
     attempts.sort_by_key(|attempt| std::cmp::Reverse((attempt.at, attempt.id)));
     attempts.dedup_by_key(|attempt| attempt.id);

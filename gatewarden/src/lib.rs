@@ -91,7 +91,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::User(args) => with_house(places, async |house| user::run(args, house).await),
         Command::Group(args) => with_house(places, async |house| group::run(args, house).await),
         Command::Session(args) => with_house(places, async |house| session::run(args, house).await),
-        Command::Explain(args) => with_house(places, async |house| explain::run(args, house).await),
+        Command::Explain(args) => operate()?.block_on(explain::run(args, places)),
     }
 }
 

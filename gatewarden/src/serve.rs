@@ -105,6 +105,9 @@ pub async fn run(args: &ServeArgs, places: &PlaceArgs) -> Result<(), Failure> {
         }
     }
     tracing::info!("stopping: what is in work is answered first");
+    // A million people are millions of pieces of memory: the system takes them back at once when the process ends, and
+    // whoever starts the next one does not wait until each was given back.
+    std::mem::forget(running.health());
     signals.while_stopping(running).await?;
     tracing::info!("stopped");
     Ok(())

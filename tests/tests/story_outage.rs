@@ -97,6 +97,14 @@ fn a_server_that_starts_while_the_database_is_away_serves_from_its_snapshot() {
         assert_eq!(nas.ask(report).code(), Code::ACCOUNTING_RESPONSE);
         let status = house.attempt(&["status"]).out;
         assert!(status.contains("database"), "{status}");
+        let explained = house.attempt(&["explain", "mallory"]);
+        assert_eq!(explained.code, Some(0), "{}", explained.err);
+        assert!(
+            explained.out.contains("REFUSED disabled"),
+            "{}",
+            explained.out
+        );
+        assert!(explained.err.contains("logged"), "{}", explained.err);
         if round == 0 {
             server.kill();
             continue;

@@ -108,18 +108,19 @@ crate::statements! {
     pub STATEMENTS;
     RECORD = "INSERT INTO event (kind, organisation_id, subject, detail, at) VALUES ($1, $2, $3, $4, $5)";
     AT = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event WHERE major = $1 AND minor = $2";
-    LAST_UP_TO = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event
-        WHERE (major, minor) <= ($1, $2) ORDER BY major DESC, minor DESC LIMIT 1";
-    FORGET = "DELETE FROM event WHERE (major, minor) IN
-        (SELECT major, minor FROM event WHERE at < $1 ORDER BY major, minor LIMIT $2)";
 }
 
-// The two engines differ in what "no earlier event can still appear" means.
+// The two engines differ in what "no earlier event can still appear" means, and in what the order of events is: on SQLite
+// the sequence alone, which is the table's own order, while comparing pairs there would read the whole table.
 crate::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
     SQLITE_AFTER = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event
-        WHERE (major, minor) > ($1, $2) ORDER BY major, minor LIMIT $3";
+        WHERE major >= $1 AND minor > $2 ORDER BY minor LIMIT $3";
+    SQLITE_LAST_UP_TO = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event
+        WHERE major <= $1 AND minor <= $2 ORDER BY minor DESC LIMIT 1";
+    SQLITE_FORGET = "DELETE FROM event WHERE minor IN
+        (SELECT minor FROM event WHERE at < $1 ORDER BY minor LIMIT $2)";
     SQLITE_LATEST = "SELECT CAST(0 AS BIGINT) AS major, COALESCE(MAX(minor), 0) AS minor FROM event";
 }
 crate::statements! {
@@ -129,6 +130,10 @@ crate::statements! {
         WHERE (major, minor) > ($1, $2)
           AND major < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)
         ORDER BY major, minor LIMIT $3";
+    POSTGRES_LAST_UP_TO = "SELECT major, minor, kind, organisation_id, subject, detail, at FROM event
+        WHERE (major, minor) <= ($1, $2) ORDER BY major DESC, minor DESC LIMIT 1";
+    POSTGRES_FORGET = "DELETE FROM event WHERE (major, minor) IN
+        (SELECT major, minor FROM event WHERE at < $1 ORDER BY major, minor LIMIT $2)";
     POSTGRES_LATEST = "SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT) - 1 AS major,
         9223372036854775807 AS minor";
 }
@@ -221,8 +226,12 @@ impl Db {
     /// # Errors
     /// [`Error::Engine`].
     pub async fn last_event_up_to(&self, position: Position) -> Result<Option<Event>, Error> {
+        let sql = match self.engine() {
+            Engine::Sqlite => SQLITE_LAST_UP_TO,
+            Engine::Postgres => POSTGRES_LAST_UP_TO,
+        };
         let values = crate::values![position.major, position.minor];
-        let row: Option<EventRow> = self.first(LAST_UP_TO, values).await?;
+        let row: Option<EventRow> = self.first(sql, values).await?;
         Ok(row.map(EventRow::into_event))
     }
 
@@ -235,10 +244,14 @@ impl Db {
         const CHUNK: u32 = 2_000;
         /// Chunks of one run: the rest waits for the next.
         const MAX_CHUNKS: usize = 2_000;
+        let sql = match self.engine() {
+            Engine::Sqlite => SQLITE_FORGET,
+            Engine::Postgres => POSTGRES_FORGET,
+        };
         let mut gone = 0;
         for _ in 0..MAX_CHUNKS {
             let mut tx = self.begin().await?;
-            let chunk = tx.run(FORGET, crate::values![before, CHUNK]).await?;
+            let chunk = tx.run(sql, crate::values![before, CHUNK]).await?;
             tx.commit().await?;
             gone += chunk;
             if chunk < u64::from(CHUNK) {
@@ -263,6 +276,36 @@ impl EventRow {
                 .detail
                 .and_then(|text| serde_json::from_str(&text).ok()),
             at: self.at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{Location, Value};
+
+    #[derive(sqlx::FromRow)]
+    struct PlanRow {
+        detail: String,
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_reads_only_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(folder.path().join("e.db"));
+        let db = location.open().await.unwrap();
+        for sql in [SQLITE_AFTER, SQLITE_LAST_UP_TO, AT] {
+            let explain: &'static str =
+                Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+            let numbers = sql.matches('$').count();
+            let values = [0i64, 7, 10].into_iter().take(numbers).map(Value::from);
+            let plan: Vec<PlanRow> = db.all(explain, values.collect()).await.unwrap();
+            let plan: Vec<String> = plan.into_iter().map(|row| row.detail).collect();
+            assert!(
+                plan.iter().all(|step| step.starts_with("SEARCH event")),
+                "{sql}\n{plan:?}"
+            );
         }
     }
 }

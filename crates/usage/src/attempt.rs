@@ -3,9 +3,11 @@
 //! They arrive in batches, are found by user name, device or session id, and are forgotten after a while. A trace
 //! holds each check with its input and its verdict, and **never** a password, a hash or a secret.
 
+pub mod ring;
+
 use crate::report::words;
 use kernel::id::Uuid;
-use kernel::{Db, Error, Kernel, OrganisationId, Scope, Time, Tx};
+use kernel::{Db, Error, Kernel, OrganisationId, Scope, Time, Value};
 
 /// Attempts of one transaction; more are split.
 const CHUNK: usize = 200;
@@ -16,6 +18,12 @@ const FORGET_CHUNK: i64 = 2_000;
 /// Chunks of one run: the rest waits for the next.
 const MAX_FORGET_CHUNKS: usize = 500;
 
+kernel::many! {
+    /// Attempts of one transaction.
+    pub RECORD_MANY = attempt (id uuid, at time, node text, organisation_id uuid, nas_id uuid, nas_address text,
+        membership_id uuid, username text, mac text, called_station_id text, calling_station_id text,
+        acct_session_id text, method text, verdict text, word text, trace text);
+}
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
@@ -33,7 +41,8 @@ kernel::statements! {
 }
 
 /// What was said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Come in.
     Accept,
@@ -70,7 +79,7 @@ impl Verdict {
 }
 
 /// One attempt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Attempt {
     /// Its id.
     pub id: Uuid,
@@ -156,21 +165,35 @@ impl AttemptRow {
 /// [`Error::Engine`]; chunks of 200 that were committed stay.
 pub async fn record(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> {
     for chunk in attempts.chunks(CHUNK) {
+        let rows: Vec<Vec<Value>> = chunk.iter().map(values).collect();
         let mut tx = kernel.db.begin().await?;
-        for attempt in chunk {
-            insert(&mut tx, attempt).await?;
+        match tx.insert_many(RECORD_MANY, &rows).await {
+            Ok(()) => tx.commit().await?,
+            Err(e) if e.is_duplicate() => {
+                tx.rollback().await?;
+                record_each(kernel, rows).await?;
+            }
+            Err(e) => return Err(e),
         }
-        tx.commit().await?;
     }
     Ok(())
 }
 
-async fn insert(tx: &mut Tx, a: &Attempt) -> Result<(), Error> {
+/// One by one, where some of them are stored already: the answer to an earlier try was lost.
+async fn record_each(kernel: &Kernel, rows: Vec<Vec<Value>>) -> Result<(), Error> {
+    let mut tx = kernel.db.begin().await?;
+    for row in rows {
+        tx.run(RECORD, row).await?;
+    }
+    tx.commit().await
+}
+
+fn values(a: &Attempt) -> Vec<Value> {
     // PostgreSQL takes no NUL in text, and names come as devices send them.
     let text = |value: &Option<String>| {
-        kernel::Value::Text(value.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
+        Value::Text(value.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
     };
-    let values = kernel::values![
+    kernel::values![
         a.id,
         a.at,
         &a.node,
@@ -187,9 +210,7 @@ async fn insert(tx: &mut Tx, a: &Attempt) -> Result<(), Error> {
         a.verdict.word(),
         text(&a.word),
         a.trace.to_string(),
-    ];
-    tx.run(RECORD, values).await?;
-    Ok(())
+    ]
 }
 
 /// The newest attempts of a subject: a user name, a device's MAC in any spelling, or a session id.

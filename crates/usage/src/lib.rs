@@ -73,5 +73,6 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
             age_out::POSTGRES_STATEMENTS,
         ],
     };
-    [shared.concat(), own.concat()].concat()
+    let many = [attempt::RECORD_MANY.statement(engine)];
+    [shared.concat(), own.concat(), many.to_vec()].concat()
 }

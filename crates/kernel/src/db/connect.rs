@@ -1,9 +1,9 @@
 //! Opening a database by its address.
 
 use super::{Db, Error};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,6 +15,9 @@ const SQLITE_READERS: u32 = 4;
 /// PostgreSQL connections of one process; its own default limit is 100 for everybody.
 const POSTGRES_CONNECTIONS: u32 = 10;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Looks at a file that another process is just making, and the wait between them.
+const FRESH_TRIES: u32 = 100;
+const FRESH_WAIT: Duration = Duration::from_millis(20);
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +119,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, Error> {
         location: format!("sqlite:{}", path.display()),
         reason: e.to_string(),
     };
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone())
-        .await
-        .map_err(named)?;
+    let writer = open_writer(&options).await.map_err(named)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -129,6 +127,26 @@ async fn open_sqlite(path: &Path) -> Result<Db, Error> {
         .await
         .map_err(named)?;
     Ok(Db::Lite { writer, readers })
+}
+
+/// The one connection that writes. A fresh file becomes one with a log when it is first opened: SQLite does not wait for
+/// another process that is just about to do so, but says at once that the file is locked.
+async fn open_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let mut tries = FRESH_TRIES;
+    loop {
+        let opened = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await;
+        match opened {
+            Err(sqlx::Error::Database(e)) if tries > 0 && e.message().contains("locked") => {
+                tries -= 1;
+                tokio::time::sleep(FRESH_WAIT).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// An error with the address, but without what is secret in it.
