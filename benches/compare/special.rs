@@ -5,12 +5,13 @@ use crate::contender::{Contender, Running};
 use crate::gatewarden::{self, DATABASE};
 use crate::generator::{SECRET, ask};
 use crate::line;
-use crate::machine::GENERATOR_CORE;
+use crate::machine::{self, GENERATOR_CORE};
 use crate::people;
-use crate::process::{finish, until};
+use crate::process::{finish, good, until};
 use crate::result::{Claim, Row, Section, whole};
 use crate::stage::Stage;
 use crate::works::{logins, reports};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Sessions open at once in the long run.
@@ -184,6 +185,8 @@ fn ping_on(stage: &mut Stage, running: &Running) -> Result<f64, String> {
     }
 }
 
+/// Imports on both engines, and beside each the floor: the same file into one table without a key, by the engine's own
+/// program. An import makes eleven rows of each of the file's, with three dozen entries in indexes.
 pub fn import(stage: &mut Stage) -> Result<Section, String> {
     let file = stage.folder("files")?.join("hashed.csv");
     people::hashed(&file)?;
@@ -195,8 +198,13 @@ pub fn import(stage: &mut Stage) -> Result<Section, String> {
             true => Some(stage.postgres.create(&name)?),
             false => None,
         };
+        let floor = match has_postgres {
+            true => Some(stage.postgres.copy_floor(&name, &file)?),
+            false => sqlite_floor(&folder, &file),
+        };
         let place = gatewarden::place(stage, &folder, url.as_deref());
         gatewarden::found(&place)?;
+        let load = machine::load();
         let took = gatewarden::import(&place, &file, None, "0,1")?.as_secs_f64();
         section.claims.push(Claim::at_most(
             format!("100,000 rows into {engine}"),
@@ -204,9 +212,30 @@ pub fn import(stage: &mut Stage) -> Result<Section, String> {
             10.0,
             "s",
         ));
+        let floor = floor.map_or("not measured".to_owned(), |floor| {
+            format!("{:.2} s", floor.as_secs_f64())
+        });
+        section.notes.push(format!(
+            "{engine}: the same file into one bare table: {floor}; load average before the import: {load}."
+        ));
     }
     section
         .notes
         .push("The import may use both cores; PostgreSQL stays on its one.".to_owned());
     Ok(section)
+}
+
+/// How long SQLite's own program takes; none where it is not installed.
+fn sqlite_floor(folder: &Path, file: &Path) -> Option<Duration> {
+    let started = Instant::now();
+    let command = line![
+        "sqlite3",
+        folder.join("floor.db").display(),
+        "PRAGMA journal_mode = WAL; CREATE TABLE floor (username TEXT, password TEXT, email TEXT)",
+        ".mode csv",
+        format!(".import --skip 1 {} floor", file.display())
+    ];
+    good(GENERATOR_CORE, &command)
+        .ok()
+        .map(|_| started.elapsed())
 }

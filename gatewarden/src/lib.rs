@@ -88,7 +88,14 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Migrate(_) => operate()?.block_on(migrate::run(places)),
         Command::Org(args) => with_house(places, async |house| org::run(args, house).await),
         Command::Nas(args) => with_house(places, async |house| nas::run(args, house).await),
-        Command::User(args) => with_house(places, async |house| user::run(args, house).await),
+        Command::User(args) => {
+            let threads = if args.is_import() {
+                Threads::Two
+            } else {
+                Threads::One
+            };
+            with_house_on(threads, places, async |house| user::run(args, house).await)
+        }
         Command::Group(args) => with_house(places, async |house| group::run(args, house).await),
         Command::Session(args) => with_house(places, async |house| session::run(args, house).await),
         Command::Explain(args) => operate()?.block_on(explain::run(args, places)),
@@ -100,7 +107,32 @@ fn with_house(
     places: &PlaceArgs,
     work: impl AsyncFnOnce(&House) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    operate()?.block_on(async {
+    with_house_on(Threads::One, places, work)
+}
+
+/// How many threads a command gets.
+enum Threads {
+    /// Enough for nearly all.
+    One,
+    /// One makes what the other writes.
+    Two,
+}
+
+fn with_house_on(
+    threads: Threads,
+    places: &PlaceArgs,
+    work: impl AsyncFnOnce(&House) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = match threads {
+        Threads::One => operate()?,
+        Threads::Two => {
+            warn_plainly()?;
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(1);
+            runtime(builder)?
+        }
+    };
+    runtime.block_on(async {
         let house = House::open(places).await?;
         let done = work(&house).await;
         house.close().await;
@@ -119,11 +151,17 @@ fn server_runtime() -> Result<Runtime, Failure> {
     runtime(Builder::new_multi_thread())
 }
 
-/// One thread is enough for a command; what rooms have to warn of goes to standard error.
+/// One thread is enough for a command.
 fn operate() -> Result<Runtime, Failure> {
+    warn_plainly()?;
+    runtime(Builder::new_current_thread())
+}
+
+/// What rooms have to warn of goes to standard error.
+fn warn_plainly() -> Result<(), Failure> {
     log::start_plain(&LogConfig {
         level: "warn".to_owned(),
         ..LogConfig::default()
-    })?;
-    runtime(Builder::new_current_thread())
+    })
+    .map(|_| ())
 }

@@ -28,17 +28,18 @@ CREATE TABLE setting (
 CREATE UNIQUE INDEX setting_global ON setting (name) WHERE organisation_id IS NULL;
 CREATE UNIQUE INDEX setting_organisation ON setting (organisation_id, name) WHERE organisation_id IS NOT NULL;
 
--- One version of a deciding row: its deciding fields as JSON, no secrets, valid_to NULL while current.
+-- One version of a deciding row: its deciding fields as JSON, no secrets, valid_to NULL while current. An import makes
+-- several for each person, so an index more is felt there: the key finds what a row was at a time, too.
 CREATE TABLE history (
-    id              UUID PRIMARY KEY,
+    id              UUID NOT NULL,
     kind            TEXT NOT NULL,
     row_id          UUID NOT NULL,
     organisation_id UUID,
     person_id       UUID,
     valid_from      TIMESTAMPTZ NOT NULL,
     valid_to        TIMESTAMPTZ,
-    fields          TEXT NOT NULL
+    fields          TEXT NOT NULL,
+    PRIMARY KEY (row_id, valid_from, id)
 );
-CREATE INDEX history_row ON history (row_id, valid_from);
 CREATE UNIQUE INDEX history_current ON history (row_id) WHERE valid_to IS NULL;
 CREATE INDEX history_person ON history (person_id) WHERE person_id IS NOT NULL;

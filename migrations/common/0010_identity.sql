@@ -38,7 +38,7 @@ CREATE TABLE person (
 -- compared; twin is folded in small letters (made by us, because engines differ beyond ASCII): it finds people by any
 -- name, and usernames that differ in capital letters only.
 CREATE TABLE identifier (
-    id          UUID PRIMARY KEY,
+    id          UUID NOT NULL,
     person_id   UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     realm       UUID REFERENCES organisation (id) ON DELETE CASCADE,
     kind        TEXT NOT NULL CHECK (kind IN ('username', 'email', 'phone', 'mac')),
@@ -47,11 +47,11 @@ CREATE TABLE identifier (
     twin        TEXT NOT NULL,
     is_verified BOOLEAN NOT NULL,
     is_primary  BOOLEAN NOT NULL,
-    created     TIMESTAMPTZ NOT NULL
+    created     TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (person_id, id)
 );
 CREATE UNIQUE INDEX identifier_shared ON identifier (kind, folded) WHERE realm IS NULL;
 CREATE UNIQUE INDEX identifier_own ON identifier (realm, kind, folded) WHERE realm IS NOT NULL;
-CREATE INDEX identifier_person ON identifier (person_id);
 CREATE INDEX identifier_twin ON identifier (twin);
 
 -- form: 'hashed' (value is a hash string), 'recoverable' (sealed clear text), 'nt' (sealed NT hash),

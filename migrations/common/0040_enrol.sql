@@ -25,9 +25,10 @@ CREATE TABLE batch (
 
 -- created_person: made by this batch; false means merely matched, and taking the batch back leaves the person alone.
 -- line: where the person stands in the file. generated: username and password, sealed, of a row that gave no password,
--- until they were handed over.
+-- until they were handed over. batch_id refers to a batch: none is ever deleted, and a foreign
+-- key would look it up for each of a million rows.
 CREATE TABLE batch_person (
-    batch_id           UUID NOT NULL REFERENCES batch (id) ON DELETE CASCADE,
+    batch_id           UUID NOT NULL,
     person_id          UUID NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     created_person     BOOLEAN NOT NULL,
     created_membership BOOLEAN NOT NULL,

@@ -86,6 +86,11 @@ impl House {
         self.place.folder()
     }
 
+    /// The database's address, where it is not a file in the folder.
+    pub fn database(&self) -> Option<&str> {
+        self.place.database()
+    }
+
     /// Takes the database away from everybody, or brings it back. PostgreSQL only.
     pub fn set_database_reachable(&self, is_reachable: bool) {
         self.place.set_database_reachable(is_reachable);

@@ -5,7 +5,11 @@ use kernel::Engine;
 
 fn everything(engine: Engine) -> Vec<(String, &'static str)> {
     let own = match engine {
-        Engine::Sqlite => kernel::event::SQLITE_STATEMENTS.to_vec(),
+        Engine::Sqlite => [
+            kernel::event::SQLITE_STATEMENTS,
+            kernel::db::SQLITE_STATEMENTS,
+        ]
+        .concat(),
         Engine::Postgres => [
             kernel::event::POSTGRES_STATEMENTS,
             kernel::db::POSTGRES_STATEMENTS,
@@ -26,10 +30,8 @@ fn everything(engine: Engine) -> Vec<(String, &'static str)> {
                 look,
                 kernel::history::STATEMENTS,
                 kernel::node::STATEMENTS,
-                &[
-                    kernel::event::RECORD_MANY.statement(engine),
-                    kernel::history::RECORD_MANY.statement(engine),
-                ],
+                &kernel::event::RECORD_MANY.statements(engine),
+                &kernel::history::RECORD_MANY.statements(engine),
             ]
             .concat(),
         ),

@@ -57,7 +57,7 @@ on_both_engines! {
     /// The process dies between two chunks: the future is dropped in the middle.
     async fn an_import_that_was_cut_off_goes_on_where_it_stopped(store: Store) {
         let options = options(&store).await;
-        let source = file(520);
+        let source = file(900);
         let checked = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
         let (say, mut hear) = tokio::sync::mpsc::unbounded_channel();
         let importing = run(&store.kernel, Dictionary::builtin(), &source, &checked, move |progress| {
@@ -74,13 +74,13 @@ on_both_engines! {
         let half = people(&store).await;
         let unfinished = batch::unfinished(&store.kernel.db, options.organisation.id, &source.digest().unwrap()).await.unwrap();
         if let Some(batch) = unfinished {
-            assert!(half < 520);
+            assert!(half < 900);
             let refused = check(&store.kernel, Dictionary::builtin(), &source, &options).await.unwrap();
             assert!(matches!(refused.may_run(), Err(Error::Conflict(_))), "it is resumed or taken back, not begun anew");
             let outcome = resume(&store.kernel, Dictionary::builtin(), &source, batch.id, None, |_| {}).await.unwrap();
             assert_eq!(outcome.batch.status, Status::Completed);
         }
-        assert_eq!(people(&store).await, 520);
+        assert_eq!(people(&store).await, 900);
     }
 
     async fn bad_rows_are_all_named_and_nothing_is_imported(store: Store) {

@@ -1,6 +1,7 @@
 //! Many people at once: a file is checked whole, imported in chunks, resumed or taken back.
 
 use gatewarden_tests::house::House;
+use gatewarden_tests::lasting::peak_kib;
 use gatewarden_tests::nas::Nas;
 use gatewarden_tests::on_both_engines;
 use radius_wire::{Code, attrs};
@@ -100,5 +101,61 @@ fn people_log_in_before_and_after_their_password_is_hashed() {
             std::time::Duration::from_secs(20),
             || !house.run(&["user", "list", "--json"]).contains("pending"),
         );
+    }
+}
+
+/// A file of rows that are long, so that an import which kept them would be seen to.
+fn long_rows(house: &House, name: &str, rows: u64) -> String {
+    let (first, last) = ("a".repeat(140), "b".repeat(140));
+    let row = |at: u64| {
+        format!(
+            "{name}{at:06},nt:8846f7eaee8fb117ad06bdd830b7586c,{name}{at:06}@example.org,{first},{last}\n"
+        )
+    };
+    let rows: String = (0..rows).map(row).collect();
+    let text = format!("username,password,email,first_name,last_name\n{rows}");
+    house.file(&format!("{name}.csv"), &text)
+}
+
+/// The most memory that a command used, in KiB.
+fn peak_of(house: &House, arguments: &[&str]) -> u64 {
+    let mut child = house
+        .command(arguments)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary can be started");
+    let mut peak = 0;
+    let ended = gatewarden_tests::wait::until(std::time::Duration::from_secs(120), || {
+        peak = peak_kib(child.id()).unwrap_or(0).max(peak);
+        child.try_wait().expect("the command can be waited for")
+    });
+    if ended.is_none() {
+        let _ = child.kill();
+    }
+    assert!(ended.is_some_and(|ended| ended.success()), "{arguments:?}");
+    peak
+}
+
+on_both_engines! {
+    /// Each name leaves a digest, 40 octets at most; of a row itself, 400 octets here, nothing stays.
+    fn an_import_does_not_keep_the_rows_of_its_file(house: House) {
+        /// Rows of either file.
+        const ROWS: [u64; 2] = [2_000, 12_000];
+        /// What SQLite's writer may keep of the database's pages.
+        const PAGES_KIB: u64 = 64 * 1024;
+        /// What allocators and threads make of the same work in two runs.
+        const SLACK_KIB: u64 = 3 * 1024;
+        house.add_nas();
+        let files = [("few", ROWS[0]), ("many", ROWS[1])].map(|(name, rows)| long_rows(&house, name, rows));
+        let peaks = |more: &[&str]| {
+            let peak = |file: &String| peak_of(&house, &[&["user", "import", file, "--org", "default"], more].concat());
+            [peak(&files[0]), peak(&files[1])]
+        };
+        let names = (ROWS[1] - ROWS[0]) * 2 * 40 / 1024;
+        let [few, many] = peaks(&["--check"]);
+        assert!(many < few + names + SLACK_KIB, "a check of more rows takes {many} KiB instead of {few}");
+        let pages = if house.database().is_none() { PAGES_KIB } else { 0 };
+        let [few, many] = peaks(&[]);
+        assert!(many < few + names + pages + SLACK_KIB, "an import of more rows takes {many} KiB instead of {few}");
     }
 }

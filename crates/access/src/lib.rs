@@ -24,7 +24,7 @@ pub mod word;
 pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     let many = [admit::PLACES, rule::CHECKS, rule::REPLIES];
     [
-        &many.map(|many| many.statement(engine))[..],
+        &many.map(|many| many.statements(engine)).concat()[..],
         nas::STATEMENTS,
         group::STATEMENTS,
         rule::STATEMENTS,

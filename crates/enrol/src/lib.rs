@@ -21,7 +21,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     [
         batch::STATEMENTS,
         batch::passwords::STATEMENTS,
-        &[batch::PEOPLE.statement(engine)],
+        &batch::PEOPLE.statements(engine),
         import::TAKE_BACK_STATEMENTS,
     ]
     .concat()

@@ -121,7 +121,7 @@ pub async fn insert_many(
         rows.extend(entry.names.iter().map(row));
     }
     write_people(tx, &entries).await?;
-    match tx.insert_many(names::IDENTIFIERS, &rows).await {
+    match tx.insert_many(names::IDENTIFIERS, rows).await {
         Err(e) if e.is_duplicate() => {
             return Err(Error::Conflict(
                 "somebody else took one of these names in the same instant".into(),
@@ -207,7 +207,7 @@ async fn write_people(tx: &mut Tx, entries: &[Entry]) -> Result<(), Error> {
         ]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();
-    tx.insert_many(PEOPLE, &rows).await
+    tx.insert_many(PEOPLE, rows).await
 }
 
 /// Everything that needs person and names to be there: passwords, memberships, versions and news.
@@ -243,9 +243,8 @@ async fn write_rest(tx: &mut Tx, kernel: &Kernel, entries: &[Entry]) -> Result<(
         let organisation = entry.membership.organisation;
         news.push(News::new(PERSON_CHANGED, Some(organisation), person.0));
     }
-    tx.insert_many(CREDENTIALS, &credentials).await?;
-    tx.insert_many(membership::MEMBERSHIPS, &memberships)
-        .await?;
+    tx.insert_many(CREDENTIALS, credentials).await?;
+    tx.insert_many(membership::MEMBERSHIPS, memberships).await?;
     tx.begin_versions(now, &versions).await?;
     tx.tell_many(now, &news).await
 }

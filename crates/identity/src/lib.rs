@@ -64,7 +64,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
     ];
     [
         &own.concat(),
-        &many.map(|many| many.statement(engine))[..],
+        &many.map(|many| many.statements(engine)).concat(),
         organisation::STATEMENTS,
         person::STATEMENTS,
         names::STATEMENTS,

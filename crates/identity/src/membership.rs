@@ -170,7 +170,7 @@ async fn insert(
     terms: Terms,
 ) -> Result<Membership, Error> {
     let membership = new(kernel, organisation, person, terms);
-    match tx.insert_many(MEMBERSHIPS, &[row(&membership)]).await {
+    match tx.insert_many(MEMBERSHIPS, vec![row(&membership)]).await {
         Err(e) if e.is_duplicate() => return Err(already_there(organisation)),
         other => other?,
     }

@@ -196,7 +196,7 @@ pub(crate) async fn give(
 ) -> Result<(), Error> {
     for name in names {
         let row = row(kernel, person, realm, name);
-        match tx.insert_many(IDENTIFIERS, &[row]).await {
+        match tx.insert_many(IDENTIFIERS, vec![row]).await {
             // Somebody else took it since we looked.
             Err(e) if e.is_duplicate() => return Err(name.taken()),
             other => other?,

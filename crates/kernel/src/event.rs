@@ -175,7 +175,7 @@ impl Tx {
             ]
         };
         let rows: Vec<_> = news.iter().map(values).collect();
-        self.insert_many(RECORD_MANY, &rows).await
+        self.insert_many(RECORD_MANY, rows).await
     }
 }
 

@@ -88,7 +88,7 @@ impl Tx {
             ]
         };
         let rows: Vec<_> = versions.iter().map(values).collect();
-        self.insert_many(RECORD_MANY, &rows).await
+        self.insert_many(RECORD_MANY, rows).await
     }
 
     /// Ends the current version of a row that is deleted.

@@ -20,7 +20,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use db::{Db, Engine, Error, Row, Tx, Value};
 pub use event::{Event, News, Position};
 pub use id::OrganisationId;
-pub use rng::{Rng, SeededRng, SystemRng};
+pub use rng::{DrawnRng, Rng, SeededRng, SystemRng};
 pub use scope::Scope;
 pub use seal::{Keyring, Place};
 pub use time::Time;

@@ -34,6 +34,7 @@ crate::statements! {
     TAKE = "UPDATE node SET name = $2, place = $3, boot = $4, started = $5, seen = $5
         WHERE id = $1 AND boot = $6 AND seen = $7";
     BEAT = "UPDATE node SET seen = $3 WHERE id = $1 AND boot = $2";
+    RUNNING = "SELECT COUNT(*) AS number FROM node WHERE boot <> '' AND seen > $1";
     RELEASE = "UPDATE node SET boot = '', seen = $3 WHERE id = $1 AND boot = $2";
 }
 
@@ -43,6 +44,21 @@ struct HolderRow {
     place: String,
     boot: String,
     seen: Time,
+}
+
+#[derive(sqlx::FromRow)]
+struct NumberRow {
+    number: i64,
+}
+
+/// Whether a server works with this database, or did until a moment ago.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn is_any_running(kernel: &Kernel) -> Result<bool, Error> {
+    let since = kernel.now().plus_seconds(-GONE_AFTER_SECONDS);
+    let running: Option<NumberRow> = kernel.db.first(RUNNING, crate::values![since]).await?;
+    Ok(running.is_some_and(|running| running.number > 0))
 }
 
 /// Who claims: the data folder, for people and to be recognised.

@@ -1,7 +1,8 @@
 //! Randomness is passed down, so that a test can repeat a run.
 
 use ring::rand::SecureRandom;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Where unguessable octets come from.
 pub trait Rng: Send + Sync {
@@ -32,6 +33,46 @@ impl Rng for SystemRng {
             tracing::error!("the operating system gives no randomness; stopping");
             std::process::abort();
         }
+    }
+}
+
+/// Octets that are asked of another generator at a time.
+const DRAWN_OCTETS: usize = 4_096;
+
+/// Another generator, asked for many octets at a time: for work that needs some for each of very many rows. What was
+/// handed out is not kept.
+pub struct DrawnRng {
+    from: Arc<dyn Rng>,
+    drawn: Mutex<Zeroizing<Vec<u8>>>,
+}
+
+impl DrawnRng {
+    /// Over another one.
+    pub fn new(from: Arc<dyn Rng>) -> Self {
+        Self {
+            from,
+            drawn: Mutex::new(Zeroizing::new(Vec::with_capacity(DRAWN_OCTETS))),
+        }
+    }
+}
+
+impl Rng for DrawnRng {
+    fn fill(&self, out: &mut [u8]) {
+        if out.len() > DRAWN_OCTETS {
+            return self.from.fill(out);
+        }
+        let mut drawn = self
+            .drawn
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if drawn.len() < out.len() {
+            drawn.resize(DRAWN_OCTETS, 0);
+            self.from.fill(&mut drawn);
+        }
+        let left = drawn.len() - out.len();
+        out.copy_from_slice(&drawn[left..]);
+        drawn[left..].zeroize();
+        drawn.truncate(left);
     }
 }
 
@@ -73,4 +114,23 @@ pub fn readable_text(rng: &dyn Rng, length: usize) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_ahead_is_handed_out_once() {
+        let drawn = DrawnRng::new(Arc::new(SystemRng::new()));
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..2_000 {
+            let mut octets = [0; 12];
+            drawn.fill(&mut octets);
+            assert!(seen.insert(octets));
+        }
+        let mut long = vec![0; DRAWN_OCTETS + 1];
+        drawn.fill(&mut long);
+        assert!(long.iter().any(|octet| *octet != 0));
+    }
 }

@@ -23,6 +23,13 @@ pub struct UserArgs {
     command: UserCommand,
 }
 
+impl UserArgs {
+    /// Whether a file is to be imported.
+    pub fn is_import(&self) -> bool {
+        matches!(self.command, UserCommand::Import(_))
+    }
+}
+
 #[derive(Subcommand)]
 enum UserCommand {
     /// Makes a user

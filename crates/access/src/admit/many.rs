@@ -90,7 +90,7 @@ pub async fn admit_many(
         entries.push(admission.entry);
     }
     let made = identity::entry::insert_many(tx, kernel, entries).await?;
-    tx.insert_many(PLACES, &places).await?;
+    tx.insert_many(PLACES, places).await?;
     rule::insert_many(tx, kernel, organisation, &owned, &mut versions).await?;
     tx.begin_versions(now, &versions).await?;
     Ok(made)

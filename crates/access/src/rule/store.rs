@@ -286,7 +286,7 @@ async fn add(
 ) -> Result<Uuid, Error> {
     let id = kernel.new_uuid();
     let values = columns(kernel, organisation, owner, side, position, row, id);
-    tx.insert_many(many(side), &[values]).await?;
+    tx.insert_many(many(side), vec![values]).await?;
     Ok(id)
 }
 
@@ -367,7 +367,7 @@ pub(crate) async fn insert_many(
                 ));
             }
         }
-        tx.insert_many(many(side), &values).await?;
+        tx.insert_many(many(side), values).await?;
     }
     Ok(())
 }

@@ -390,7 +390,7 @@ pub(crate) async fn put_person(tx: &mut Tx, id: BatchId, part: Part) -> Result<(
 /// Notes the people whom a batch just made.
 pub(crate) async fn put_made(tx: &mut Tx, id: BatchId, parts: &[Part]) -> Result<(), Error> {
     let rows: Vec<_> = parts.iter().map(|part| row(id, part)).collect();
-    tx.insert_many(PEOPLE, &rows).await
+    tx.insert_many(PEOPLE, rows).await
 }
 
 /// Whether a batch made a known person a member.

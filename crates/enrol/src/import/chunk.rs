@@ -2,6 +2,7 @@
 
 use super::check::is_spoken_for;
 use super::decide::{Decision, decide};
+use super::desk::{Desk, PILE, Pile};
 use super::holders::Holders;
 use super::meet::METHOD;
 use super::problem::{Problem, Problems};
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 
 /// How long a transaction may take, about: every reader of news waits for the oldest one. The next chunk is smaller
 /// after one that took longer, and larger after one that took less than half of it.
-const CHUNK_TIME: Duration = Duration::from_millis(150);
+const CHUNK_TIME: Duration = Duration::from_millis(200);
 /// How often a row is tried before it counts as bad: the first time another process may have taken its name between
 /// the question and the answer.
 const MAX_TRIES: u32 = 3;
@@ -51,14 +52,6 @@ pub(super) struct Import<'a> {
     pub(super) chunk_time: Duration,
     /// Rows of the next transaction.
     pub(super) size: usize,
-}
-
-/// What a chunk is about to write.
-#[derive(Default)]
-struct Pile {
-    admissions: Vec<Admission>,
-    /// What the batch notes of each of them.
-    parts: Vec<Part>,
 }
 
 /// How a chunk ended.
@@ -139,17 +132,25 @@ impl<'a> Import<'a> {
     pub(super) async fn chunk(
         &mut self,
         items: &[Item],
-        mut tx: Tx,
+        tx: Tx,
         mut holders: Holders,
     ) -> Result<Ended, Error> {
         let started = Instant::now();
-        let (mut problems, mut warnings) = (Problems::default(), Problems::default());
+        let mut problems = Problems::default();
+        let mut warnings = Problems::default();
         let (mut done, mut skipped, mut stopped) = (0, 0, None);
         let mut pile = Pile::default();
+        let mut desk = Desk::new(tx);
         for item in items {
             let outcome = match self.examine(item, &holders) {
                 Ok((row, decision)) => {
-                    let entered = self.enter(&mut tx, row, decision, &mut holders, &mut pile);
+                    // Which numbers are free is asked within the transaction.
+                    if matches!(decision, Decision::CreateNumbered)
+                        && Self::is_taken(desk.tx().await.map(|_| ()))?
+                    {
+                        return Ok(Ended::Again);
+                    }
+                    let entered = self.enter(&mut desk, row, decision, &mut holders, &mut pile);
                     match entered.await {
                         Ok(said) => Ok(said),
                         Err(e) if Self::is_about_row(&e) => {
@@ -172,18 +173,23 @@ impl<'a> Import<'a> {
                 }
             }
             done += 1;
+            if pile.admissions.len() >= PILE
+                && Self::is_taken(self.write(&mut desk, &mut pile).await)?
+            {
+                return Ok(Ended::Again);
+            }
             if started.elapsed() > self.chunk_time / 2 {
                 break;
             }
         }
-        match self.write(&mut tx, pile, &mut warnings).await {
-            // Somebody took a name in the same instant: the question finds them the next time.
-            Err(Error::Conflict(_)) => {
-                tx.rollback().await?;
-                return Ok(Ended::Again);
-            }
-            other => other?,
+        if Self::is_taken(self.write(&mut desk, &mut pile).await)? {
+            return Ok(Ended::Again);
         }
+        let (mut tx, said) = match desk.close().await {
+            Err(Error::Conflict(_)) => return Ok(Ended::Again),
+            other => other?,
+        };
+        warnings.merge(said);
         let before = self.batch.rows_done;
         let mut after = self.batch.clone();
         after.rows_done += done as u64;
@@ -205,6 +211,27 @@ impl<'a> Import<'a> {
         })
     }
 
+    /// Whether somebody took a name in the same instant, which gave the transaction up: the question finds them the
+    /// next time.
+    fn is_taken(written: Result<(), Error>) -> Result<bool, Error> {
+        match written {
+            Ok(()) => Ok(false),
+            Err(Error::Conflict(_)) => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Begins to write a pile, and leaves an empty one.
+    async fn write(&self, desk: &mut Desk, pile: &mut Pile) -> Result<(), Error> {
+        if pile.admissions.is_empty() {
+            return Ok(());
+        }
+        let organisation = self.organisation.id;
+        let pile = std::mem::take(pile);
+        desk.write(self.kernel, organisation, self.batch.id, pile)
+            .await
+    }
+
     /// Makes the next chunk smaller or larger, by what this one took.
     fn measure(&mut self, took: Duration) {
         if took > self.chunk_time {
@@ -212,23 +239,6 @@ impl<'a> Import<'a> {
         } else if took < self.chunk_time / 2 {
             self.size = (self.size * 2).min(CHUNK_ROWS);
         }
-    }
-
-    /// Writes everybody whom a chunk makes, each table in one statement.
-    async fn write(&self, tx: &mut Tx, pile: Pile, warnings: &mut Problems) -> Result<(), Error> {
-        if pile.admissions.is_empty() {
-            return Ok(());
-        }
-        let organisation = self.organisation.id;
-        let made =
-            access::admit::admit_many(tx, self.kernel, organisation, pile.admissions).await?;
-        batch::put_made(tx, self.batch.id, &pile.parts).await?;
-        for (made, part) in made.iter().zip(&pile.parts) {
-            let problem =
-                |said: &identity::Warning| Problem::new(part.line, None, said.to_string());
-            warnings.extend(made.warnings.iter().map(problem));
-        }
-        Ok(())
     }
 
     /// What is to become of a row, or everything that is wrong with it.
@@ -250,7 +260,7 @@ impl<'a> Import<'a> {
 
     async fn enter(
         &mut self,
-        tx: &mut Tx,
+        desk: &mut Desk,
         row: &Row,
         decision: Decision,
         holders: &mut Holders,
@@ -258,7 +268,7 @@ impl<'a> Import<'a> {
     ) -> Result<Option<Problem>, Error> {
         let username = match decision {
             Decision::Create => row.wanted_username().to_owned(),
-            Decision::CreateNumbered => self.free_username(tx, row, holders).await?,
+            Decision::CreateNumbered => self.free_username(desk.tx().await?, row, holders).await?,
             Decision::Match(holder) => {
                 // Whoever is known was met before; somebody who is not a member appeared a moment ago.
                 if holder.membership.is_none() {

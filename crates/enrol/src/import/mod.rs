@@ -38,6 +38,8 @@ mod admission;
 mod check;
 mod chunk;
 mod decide;
+mod desk;
+mod gap;
 mod holders;
 mod layout;
 mod lines;
@@ -67,11 +69,11 @@ use kernel::Time;
 /// Most rows of one file: what is remembered of each name, see [`scan`], then stays below 200 MB.
 pub const MAX_ROWS: u64 = 1_000_000;
 /// Rows of the first transaction; how long it takes says how many the next one gets.
-const FIRST_ROWS: usize = 128;
+const FIRST_ROWS: usize = 256;
 /// Fewest rows of a transaction: with fewer, most of its time goes into beginning and ending it.
-const MIN_ROWS: usize = 32;
+const MIN_ROWS: usize = 256;
 /// Most rows of one transaction, and rows that are compared with the database at a time.
-const CHUNK_ROWS: usize = 1_000;
+const CHUNK_ROWS: usize = 1_024;
 
 /// How a file is imported.
 #[derive(Debug, Clone)]

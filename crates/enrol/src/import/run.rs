@@ -3,6 +3,7 @@
 use super::admission;
 use super::check::{Checked, changed, reading};
 use super::chunk::{Ended, Import};
+use super::gap::Gaps;
 use super::meet::Met;
 use super::problem::{Problem, Problems};
 use super::rows::{Item, Opened, Rows};
@@ -12,8 +13,9 @@ use super::{CHUNK_ROWS, ImportOptions};
 use crate::batch::passwords::{self, GeneratedPassword};
 use crate::batch::{self, Batch, BatchId, Status, Terms};
 use identity::{Organisation, organisation};
-use kernel::{Engine, Error, Kernel, Scope, Time};
+use kernel::{DrawnRng, Error, Kernel, Scope, Time};
 use radius_wire::dictionary::Dictionary;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// How often one chunk is begun anew because a row of it was refused: each time deals with a row, or comes nearer to it.
@@ -96,6 +98,7 @@ pub async fn run(
         modified: checked.at,
     };
     batch::begin(kernel, &batch).await?;
+    let kernel = &drawing(kernel);
     let import = Import::new(kernel, &options.organisation, &checked.scan, groups, batch)?;
     go_on(import, dictionary, source, checked.at, progress).await
 }
@@ -167,8 +170,17 @@ pub async fn resume(
         )));
     }
     let groups = admission::groups(kernel, &organisation).await?;
+    let kernel = &drawing(kernel);
     let import = Import::new(kernel, &organisation, &scan, groups, batch)?;
     go_on(import, dictionary, source, at, progress).await
+}
+
+/// The same with randomness drawn ahead: a row needs it a dozen times.
+fn drawing(kernel: &Kernel) -> Kernel {
+    Kernel {
+        rng: Arc::new(DrawnRng::new(Arc::clone(&kernel.rng))),
+        ..kernel.clone()
+    }
 }
 
 async fn go_on(
@@ -176,8 +188,23 @@ async fn go_on(
     dictionary: &Dictionary,
     source: &Source,
     at: Time,
-    mut progress: impl FnMut(Progress) + Send,
+    progress: impl FnMut(Progress) + Send,
 ) -> Result<Outcome, Error> {
+    let kernel = import.kernel;
+    kernel.db.fills_tables(true).await?;
+    let imported = import_rows(&mut import, dictionary, source, at, progress).await;
+    kernel.db.fills_tables(false).await?;
+    imported?;
+    finish(import).await
+}
+
+async fn import_rows(
+    import: &mut Import<'_>,
+    dictionary: &Dictionary,
+    source: &Source,
+    at: Time,
+    mut progress: impl FnMut(Progress) + Send,
+) -> Result<(), Error> {
     let kernel = import.kernel;
     let reading = reading(kernel, dictionary, import.organisation, at).await?;
     let Opened::Rows(mut rows) = Rows::open(source, dictionary)? else {
@@ -186,6 +213,7 @@ async fn go_on(
     rows.pass_over(import.batch.rows_done)?;
     let mut queue: Vec<Item> = Vec::with_capacity(CHUNK_ROWS);
     let mut rounds = 0;
+    let mut gaps = Gaps::new(kernel).await?;
     loop {
         while queue.len() < import.size
             && let Some(item) = rows.next(&reading)?
@@ -223,15 +251,12 @@ async fn go_on(
             done: import.batch.rows_done,
             total: import.batch.rows_total,
         });
-        if kernel.db.engine() == Engine::Sqlite {
-            // One process writes at a time, and who waits looks again only now and then: leave them a gap.
-            tokio::time::sleep(started.elapsed() / 4).await;
-        }
+        gaps.leave(kernel, started.elapsed()).await?;
     }
     if rows.digest() != import.batch.digest {
         return Err(changed(source));
     }
-    finish(import).await
+    Ok(())
 }
 
 fn stopped(batch: &Batch, problems: &[Problem]) -> Error {

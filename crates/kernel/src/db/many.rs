@@ -1,13 +1,19 @@
-//! Many rows of one table in one statement.
+//! Many rows of one table at a time.
 //!
-//! A table's columns are declared once with [`many!`](crate::many), which makes the text of either engine of them: all
-//! rows go in one parameter, as JSON. What is not declared there gets the table's default.
+//! A table's columns are declared once with [`many!`](crate::many), which makes the texts of it. PostgreSQL takes each
+//! column as one array. SQLite takes statements of [`GROUP`] rows each, whose values are bound as they are, and the few
+//! that are left over in one parameter, as JSON. What is not declared gets the table's default.
+//!
+//! PostgreSQL's COPY would be cheaper by a little, but its last message waits on a TCP connection until the one before it
+//! was acknowledged, which takes 40 ms.
 
-use super::{Engine, Error, Tx, Value};
+use super::{Db, Engine, Error, Tx, Value};
 use serde_json::Map;
 
-/// Most rows of one statement: its parameter stays below a few hundred kilobytes.
-const MAX_ROWS: usize = 1_000;
+/// Rows of one of SQLite's statements, as [`many!`](crate::many) writes them.
+const GROUP: usize = 64;
+/// Most rows of one of PostgreSQL's statements: its parameters stay below a megabyte.
+const MAX_ROWS: usize = 2_000;
 
 /// An INSERT of any number of rows. Declare it with [`many!`](crate::many).
 #[derive(Debug)]
@@ -16,36 +22,102 @@ pub struct Many {
     pub name: &'static str,
     /// The columns in the order of the values.
     pub columns: &'static [&'static str],
-    /// The text for SQLite.
+    /// Few rows as JSON, for SQLite.
     pub sqlite: &'static str,
-    /// The text for PostgreSQL.
+    /// [`GROUP`] rows, for SQLite.
+    pub sqlite_group: &'static str,
+    /// Arrays, for PostgreSQL.
     pub postgres: &'static str,
+    /// An empty array of each column's kind.
+    pub arrays: fn() -> Vec<Value>,
 }
 
 impl Many {
-    /// Name and text for one engine, so that a test can prepare it.
-    pub const fn statement(&self, engine: Engine) -> (&'static str, &'static str) {
+    /// Names and texts for one engine, so that a test can prepare them.
+    pub fn statements(&self, engine: Engine) -> Vec<(&'static str, &'static str)> {
         match engine {
-            Engine::Sqlite => (self.name, self.sqlite),
-            Engine::Postgres => (self.name, self.postgres),
+            Engine::Sqlite => vec![(self.name, self.sqlite), (self.name, self.sqlite_group)],
+            Engine::Postgres => vec![(self.name, self.postgres)],
         }
     }
 
-    fn parameter(&self, rows: &[Vec<Value>]) -> String {
-        let row = |row: &Vec<Value>| {
+    fn parameter(&self, rows: Vec<Vec<Value>>) -> String {
+        let row = |row: Vec<Value>| {
             let fields = self.columns.iter().zip(row);
-            let fields =
-                fields.map(|(column, value)| ((*column).to_owned(), value.clone().into_json()));
+            let fields = fields.map(|(column, value)| ((*column).to_owned(), value.into_json()));
             serde_json::Value::Object(fields.collect::<Map<_, _>>())
         };
-        serde_json::Value::Array(rows.iter().map(row).collect()).to_string()
+        serde_json::Value::Array(rows.into_iter().map(row).collect()).to_string()
+    }
+
+    /// One array for each column.
+    fn turned(&self, rows: impl Iterator<Item = Vec<Value>>) -> Result<Vec<Value>, Error> {
+        let mut arrays = (self.arrays)();
+        for row in rows {
+            for (array, value) in arrays.iter_mut().zip(row) {
+                match (array, value) {
+                    (Value::Uuids(array), Value::Uuid(value)) => array.push(value),
+                    (Value::Texts(array), Value::Text(value)) => array.push(value),
+                    (Value::Ints(array), Value::Int(value)) => array.push(value),
+                    (Value::Bools(array), Value::Bool(value)) => array.push(value),
+                    (Value::Times(array), Value::Time(value)) => array.push(value),
+                    _ => {
+                        let reason = format!("{}: a value of another kind", self.name);
+                        return Err(Error::Invalid(reason));
+                    }
+                }
+            }
+        }
+        Ok(arrays)
     }
 }
 
 crate::statements! {
+    /// SQLite's own.
+    pub SQLITE_STATEMENTS;
+    // Rows go to random places of the indexes by name: those are to be found in memory.
+    SQLITE_LARGE_CACHE = "PRAGMA cache_size = -65536";
+    SQLITE_USUAL_CACHE = "PRAGMA cache_size = -2000";
+    // What a statement of many rows would undo outgrows the 64 kB that are kept of it in memory otherwise.
+    SQLITE_UNDO_IN_MEMORY = "PRAGMA temp_store = MEMORY";
+    SQLITE_UNDO_AS_USUAL = "PRAGMA temp_store = DEFAULT";
+    // A page that is written ten times before the log is folded goes into the file once.
+    SQLITE_FOLD_SELDOM = "PRAGMA wal_autocheckpoint = 8000";
+    SQLITE_FOLD_AS_USUAL = "PRAGMA wal_autocheckpoint = 1000";
+}
+crate::statements! {
     /// PostgreSQL's own.
     pub POSTGRES_STATEMENTS;
     POSTGRES_USE_INDEXES = "SET LOCAL enable_seqscan = off";
+}
+
+impl Db {
+    /// Says that much is about to be written, or that it has been: SQLite's writer gets room for it, and gives it back.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn fills_tables(&self, does: bool) -> Result<(), Error> {
+        let Db::Lite { writer, .. } = self else {
+            return Ok(());
+        };
+        let settings = match does {
+            true => [
+                SQLITE_LARGE_CACHE,
+                SQLITE_UNDO_IN_MEMORY,
+                SQLITE_FOLD_SELDOM,
+            ],
+            false => [
+                SQLITE_USUAL_CACHE,
+                SQLITE_UNDO_AS_USUAL,
+                SQLITE_FOLD_AS_USUAL,
+            ],
+        };
+        let mut connection = writer.acquire().await?;
+        for setting in settings {
+            sqlx::query(setting).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Tx {
@@ -69,12 +141,29 @@ impl Tx {
     pub async fn insert_many(
         &mut self,
         many: &'static Many,
-        rows: &[Vec<Value>],
+        mut rows: Vec<Vec<Value>>,
     ) -> Result<(), Error> {
-        let (_, sql) = many.statement(self.engine());
-        for rows in rows.chunks(MAX_ROWS) {
-            let parameter = many.parameter(rows);
-            self.run(sql, crate::values![parameter]).await?;
+        if self.engine() == Engine::Postgres {
+            let mut rows = rows.into_iter().peekable();
+            while rows.peek().is_some() {
+                let arrays = many.turned(rows.by_ref().take(MAX_ROWS))?;
+                self.run(many.postgres, arrays).await?;
+            }
+            return Ok(());
+        }
+        let rest = rows.split_off(rows.len() - rows.len() % GROUP);
+        let mut values = rows.into_iter().flatten();
+        let group = GROUP * many.columns.len();
+        loop {
+            let values: Vec<Value> = values.by_ref().take(group).collect();
+            if values.is_empty() {
+                break;
+            }
+            self.run(many.sqlite_group, values).await?;
+        }
+        if !rest.is_empty() {
+            self.run(many.sqlite, crate::values![many.parameter(rest)])
+                .await?;
         }
         Ok(())
     }
@@ -93,20 +182,39 @@ macro_rules! many {
                 $crate::many!(@lite $first $kind) $(, ", ", $crate::many!(@lite $column $more))*,
                 " FROM json_each($1)"
             ),
+            sqlite_group: concat!(
+                "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") VALUES ",
+                $crate::many!(@eight ", " $crate::many!(@eight ", " concat!("(?" $(, $crate::many!(@mark $column))*, ")")))
+            ),
             postgres: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") SELECT * ",
-                "FROM json_to_recordset(CAST($1 AS JSON)) AS r(",
-                $crate::many!(@pg $first $kind) $(, ", ", $crate::many!(@pg $column $more))*, ")"
+                "FROM UNNEST(", $crate::many!(@arrays 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; $kind $($more)*), ")"
             ),
+            arrays: || vec![$crate::many!(@array $kind) $(, $crate::many!(@array $more))*],
         };
     )+};
+    (@eight $comma:literal $text:expr) => {
+        concat!($text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text)
+    };
+    (@mark $column:ident) => { ", ?" };
     (@lite $column:ident uuid) => { concat!("unhex(value ->> '", stringify!($column), "')") };
     (@lite $column:ident $kind:ident) => { concat!("value ->> '", stringify!($column), "'") };
-    (@pg $column:ident uuid) => { concat!(stringify!($column), " UUID") };
-    (@pg $column:ident text) => { concat!(stringify!($column), " TEXT") };
-    (@pg $column:ident int) => { concat!(stringify!($column), " BIGINT") };
-    (@pg $column:ident bool) => { concat!(stringify!($column), " BOOLEAN") };
-    (@pg $column:ident time) => { concat!(stringify!($column), " TIMESTAMPTZ") };
+    (@arrays $number:literal $($numbers:literal)*; $kind:ident) => {
+        concat!("CAST($", $number, " AS ", $crate::many!(@pg $kind), "[])")
+    };
+    (@arrays $number:literal $($numbers:literal)*; $kind:ident $($kinds:ident)+) => {
+        concat!("CAST($", $number, " AS ", $crate::many!(@pg $kind), "[]), ", $crate::many!(@arrays $($numbers)*; $($kinds)+))
+    };
+    (@pg uuid) => { "UUID" };
+    (@pg text) => { "TEXT" };
+    (@pg int) => { "BIGINT" };
+    (@pg bool) => { "BOOLEAN" };
+    (@pg time) => { "TIMESTAMPTZ" };
+    (@array uuid) => { $crate::db::Value::Uuids(Vec::new()) };
+    (@array text) => { $crate::db::Value::Texts(Vec::new()) };
+    (@array int) => { $crate::db::Value::Ints(Vec::new()) };
+    (@array bool) => { $crate::db::Value::Bools(Vec::new()) };
+    (@array time) => { $crate::db::Value::Times(Vec::new()) };
 }
 
 #[cfg(test)]
@@ -167,13 +275,13 @@ mod tests {
                 &row.fields
             ]
         };
-        let rows: Vec<Row> = (0..MAX_ROWS as u128 + 5).map(row).collect();
+        let rows: Vec<Row> = (0..2 * GROUP as u128 + 6).map(row).collect();
         let (single, many) = rows.split_first().unwrap();
         let many: Vec<Vec<Value>> = many.iter().map(values).collect();
         let mut tx = db.begin().await.unwrap();
         tx.run(SINGLE, values(single)).await.unwrap();
-        tx.insert_many(VERSIONS, &many).await.unwrap();
-        tx.insert_many(VERSIONS, &[]).await.unwrap();
+        tx.insert_many(VERSIONS, many).await.unwrap();
+        tx.insert_many(VERSIONS, Vec::new()).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(db.all::<Row>(MADE, Vec::new()).await.unwrap(), rows);
         let kinds: Option<NumberRow> = db.first(DIFFERENT, Vec::new()).await.unwrap();

@@ -21,7 +21,7 @@ pub use look::{
     About, Holder, POSTGRES_STATEMENTS as POSTGRES_LOOK_STATEMENTS,
     SQLITE_STATEMENTS as SQLITE_LOOK_STATEMENTS, STATEMENTS as LOOK_STATEMENTS,
 };
-pub use many::{Many, POSTGRES_STATEMENTS};
+pub use many::{Many, POSTGRES_STATEMENTS, SQLITE_STATEMENTS};
 pub use value::{Row, Value};
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};

@@ -36,6 +36,8 @@ pub enum Value {
     Texts(Vec<Option<String>>),
     /// BIGINT[].
     Ints(Vec<Option<i64>>),
+    /// BOOLEAN[].
+    Bools(Vec<Option<bool>>),
     /// TIMESTAMPTZ[]; text of SQLite's form in its JSON.
     Times(Vec<Option<Time>>),
 }
@@ -93,6 +95,7 @@ macro_rules! as_it_is {
             Value::Uuids(v) => $query.bind(v),
             Value::Texts(v) => $query.bind(v),
             Value::Ints(v) => $query.bind(v),
+            Value::Bools(v) => $query.bind(v),
             Value::Times(v) => {
                 let times = v.into_iter().map(|at| at.map(Time::to_chrono));
                 $query.bind(times.collect::<Vec<_>>())
@@ -130,6 +133,7 @@ impl Value {
             Value::Uuids(v) => list(v, id),
             Value::Texts(v) => list(v, Json::from),
             Value::Ints(v) => list(v, Json::from),
+            Value::Bools(v) => list(v, Json::from),
             Value::Times(v) => list(v, time),
         }
     }
