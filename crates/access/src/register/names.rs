@@ -1,8 +1,10 @@
-//! The names of one person, packed into one allocation: a server that knows a million people keeps a million of these.
+//! The names of one person, packed: a server that knows a million people keeps a million of these. Those of nearly
+//! everybody lie in the person itself, so that finding somebody looks at one place in memory and not at two.
 
 use identity::Kind;
 use kernel::OrganisationId;
 use kernel::id::Uuid;
+use smallvec::SmallVec;
 
 /// Set in an entry's head: sixteen octets of realm follow.
 const HAS_REALM: u8 = 4;
@@ -26,7 +28,10 @@ pub struct Name<'n> {
 
 /// A person's names: each is a head, its length in two octets, its realm where it has one, its text.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Names(Box<[u8]>);
+pub struct Names(SmallVec<[u8; INLINE_OCTETS]>);
+
+/// Octets of names that take no memory of their own: one user name of 29.
+const INLINE_OCTETS: usize = 32;
 
 struct Entry<'n> {
     name: Name<'n>,
@@ -50,7 +55,7 @@ impl Names {
             let head = number(Kind::Username) | IS_SHOWN | IS_ONLY_SHOWN;
             put(&mut packed, head, None, username);
         }
-        Self(packed.into())
+        Self(SmallVec::from_slice(&packed))
     }
 
     /// By what names the person is found.
@@ -185,5 +190,6 @@ mod tests {
     fn a_user_name_alone_costs_three_octets_more_than_its_text() {
         let names = Names::new("alice", &[(None, Kind::Username, "alice".to_owned())]);
         assert_eq!(names.0.len(), 3 + "alice".len());
+        assert!(!names.0.spilled());
     }
 }
