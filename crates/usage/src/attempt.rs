@@ -167,11 +167,11 @@ pub async fn record(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> 
     for chunk in attempts.chunks(CHUNK) {
         let rows: Vec<Vec<Value>> = chunk.iter().map(values).collect();
         let mut tx = kernel.db.begin().await?;
-        match tx.insert_many(RECORD_MANY, &rows).await {
+        match tx.insert_many(RECORD_MANY, rows).await {
             Ok(()) => tx.commit().await?,
             Err(e) if e.is_duplicate() => {
                 tx.rollback().await?;
-                record_each(kernel, rows).await?;
+                record_each(kernel, chunk).await?;
             }
             Err(e) => return Err(e),
         }
@@ -180,10 +180,10 @@ pub async fn record(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> 
 }
 
 /// One by one, where some of them are stored already: the answer to an earlier try was lost.
-async fn record_each(kernel: &Kernel, rows: Vec<Vec<Value>>) -> Result<(), Error> {
+async fn record_each(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> {
     let mut tx = kernel.db.begin().await?;
-    for row in rows {
-        tx.run(RECORD, row).await?;
+    for attempt in attempts {
+        tx.run(RECORD, values(attempt)).await?;
     }
     tx.commit().await
 }

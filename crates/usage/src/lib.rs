@@ -73,6 +73,6 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
             age_out::POSTGRES_STATEMENTS,
         ],
     };
-    let many = [attempt::RECORD_MANY.statement(engine)];
-    [shared.concat(), own.concat(), many.to_vec()].concat()
+    let many = attempt::RECORD_MANY.statements(engine);
+    [shared.concat(), own.concat(), many].concat()
 }
