@@ -3,9 +3,10 @@
 use aaa_server::ask::{Answer, AskError, Timing, ask};
 use aaa_server::{Purpose, RadiusConfig, Server, ServerParts};
 use access::nas::NewNas;
-use identity::{NewOrganisation, NewPassword, NewPerson, Store};
+use identity::{NewOrganisation, NewPassword, NewPerson, Organisation, Store};
 use kernel::db::Location;
 use kernel::{Kernel, Keyring, SystemClock, SystemRng};
+use radius_wire::dictionary::Dictionary;
 use radius_wire::{Code, Packet, Question, Secret, attrs};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,16 @@ struct House {
 
 impl House {
     async fn open() -> Self {
+        let (kernel, folder, _) = Self::prepare().await;
+        let server = Self::serve(&kernel, &folder).await;
+        Self {
+            kernel,
+            server,
+            folder,
+        }
+    }
+
+    async fn prepare() -> (Kernel, tempfile::TempDir, Organisation) {
         let folder = tempfile::tempdir().expect("folder");
         let rng = Arc::new(SystemRng::new());
         let keys = Keyring::open_or_create(&folder.path().join("keys"), &*rng).expect("keys");
@@ -52,15 +63,20 @@ impl House {
                 .expect("person");
             tx.commit().await.expect("commit");
         }
-        let server = Self::serve(&kernel, &folder).await;
-        Self {
-            kernel,
-            server,
-            folder,
-        }
+        (kernel, folder, organisation)
     }
 
     async fn serve(kernel: &Kernel, folder: &tempfile::TempDir) -> Server {
+        let server = Self::start(kernel, folder).await;
+        let begun = Instant::now();
+        while !server.is_ready() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "never ready");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server
+    }
+
+    async fn start(kernel: &Kernel, folder: &tempfile::TempDir) -> Server {
         let config = RadiusConfig {
             addresses: vec!["127.0.0.1".parse().expect("address")],
             auth_ports: vec![0],
@@ -74,13 +90,7 @@ impl House {
             database: "the database".to_owned(),
             is_open: tokio::sync::watch::channel(true).1,
         };
-        let server = Server::start(parts).await.expect("server");
-        let begun = Instant::now();
-        while !server.is_ready() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "never ready");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        server
+        Server::start(parts).await.expect("server")
     }
 
     fn address(&self, purpose: Purpose) -> SocketAddr {
@@ -230,4 +240,74 @@ async fn another_secret_is_silence_and_is_reported_as_such() {
         .filter_map(|attempt| attempt.word.as_deref())
         .collect();
     assert_eq!(words, ["shared_secret_mismatch"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_people_are_still_loading_they_are_looked_up_one_by_one() {
+    let (kernel, folder, organisation) = House::prepare().await;
+    // What nobody's keys open holds the whole load up, and tries again each second.
+    let mut tx = kernel.db.begin().await.expect("transaction");
+    let carol = NewPerson::named("carol");
+    let carol = access::admit::admit(&mut tx, &kernel, &organisation, carol, None)
+        .await
+        .expect("person");
+    tx.commit().await.expect("commit");
+    let (dictionary, id) = (Dictionary::builtin(), carol.membership.id);
+    let rule = "Tunnel-Password := 'x'";
+    access::admit::set_rules(&kernel, dictionary, organisation.id, id, rule, None)
+        .await
+        .expect("a rule");
+    let mut tx = kernel.db.begin().await.expect("transaction");
+    let sealed = "UPDATE access_reply SET value = 'v1:other:x:x'";
+    assert_eq!(tx.run(sealed, Vec::new()).await.ok(), Some(1));
+    tx.commit().await.expect("commit");
+
+    let server = House::start(&kernel, &folder).await;
+    let house = House {
+        kernel,
+        server,
+        folder,
+    };
+    let asked = |identifier: u8, user: &'static str, password: &'static str| {
+        let secret = Secret::new(*b"testing123");
+        let mut question = Question::new(Code::ACCESS_REQUEST, identifier, [7; 16], secret);
+        question.put_text(attrs::USER_NAME, user);
+        question.put_user_password(password.as_bytes());
+        question
+    };
+    // Silent until its policy is there; then everybody is answered as if everything were.
+    let mut first = None;
+    for identifier in 0..20 {
+        let question = asked(identifier, "alice", "wonderland");
+        if let Ok(answer) = house.ask(Purpose::Authentication, question).await {
+            first = Some(code(&answer));
+            break;
+        }
+    }
+    assert_eq!(first, Some(Code::ACCESS_ACCEPT));
+    assert!(!house.server.is_ready());
+    for (identifier, user, password, expect) in [
+        (31, "bob", "wonderland", Code::ACCESS_ACCEPT),
+        (32, "bob", "wrong", Code::ACCESS_REJECT),
+        (33, "nobody", "wonderland", Code::ACCESS_REJECT),
+    ] {
+        let question = asked(identifier, user, password);
+        let answer = house.ask(Purpose::Authentication, question).await;
+        assert_eq!(code(&answer.expect("an answer")), expect, "{user}");
+    }
+    // Whose report it is cannot be told yet.
+    let mut report = Question::new(
+        Code::ACCOUNTING_REQUEST,
+        1,
+        [0; 16],
+        Secret::new(*b"testing123"),
+    );
+    report.put(attrs::ACCT_STATUS_TYPE, 1);
+    report.put_text(attrs::ACCT_SESSION_ID, "s1");
+    let answer = house.ask(Purpose::Accounting, report).await;
+    assert!(
+        answer.is_err(),
+        "a report is not taken before everybody is known"
+    );
+    house.server.stop().await;
 }

@@ -10,6 +10,11 @@ use std::time::Duration;
 
 /// Another process (an operator's command) may hold SQLite's write lock for a chunk of an import.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// What SQLite's writer keeps of the file in memory, negative for KiB: the pages of some ten thousand open sessions and
+/// their indexes, which every batch of reports goes to. SQLite's own 2 MB are read and written over and over.
+const WRITER_CACHE: &str = "-16384";
+/// Pages of the log at which it is folded into the file: a page that was written often meanwhile goes there once.
+const WRITER_FOLDS_AT: &str = "4000";
 /// Readers of SQLite: more than the cores that could use them only costs file handles.
 const SQLITE_READERS: u32 = 4;
 /// PostgreSQL connections of one process; its own default limit is 100 for everybody.
@@ -119,7 +124,11 @@ async fn open_sqlite(path: &Path) -> Result<Db, Error> {
         location: format!("sqlite:{}", path.display()),
         reason: e.to_string(),
     };
-    let writer = open_writer(&options).await.map_err(named)?;
+    let writing = options
+        .clone()
+        .pragma("cache_size", WRITER_CACHE)
+        .pragma("wal_autocheckpoint", WRITER_FOLDS_AT);
+    let writer = open_writer(&writing).await.map_err(named)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -77,13 +77,13 @@ crate::statements! {
     pub SQLITE_STATEMENTS;
     // Rows go to random places of the indexes by name: those are to be found in memory.
     SQLITE_LARGE_CACHE = "PRAGMA cache_size = -65536";
-    SQLITE_USUAL_CACHE = "PRAGMA cache_size = -2000";
+    SQLITE_USUAL_CACHE = "PRAGMA cache_size = -16384";
     // What a statement of many rows would undo outgrows the 64 kB that are kept of it in memory otherwise.
     SQLITE_UNDO_IN_MEMORY = "PRAGMA temp_store = MEMORY";
     SQLITE_UNDO_AS_USUAL = "PRAGMA temp_store = DEFAULT";
     // A page that is written ten times before the log is folded goes into the file once.
     SQLITE_FOLD_SELDOM = "PRAGMA wal_autocheckpoint = 8000";
-    SQLITE_FOLD_AS_USUAL = "PRAGMA wal_autocheckpoint = 1000";
+    SQLITE_FOLD_AS_USUAL = "PRAGMA wal_autocheckpoint = 4000";
 }
 crate::statements! {
     /// PostgreSQL's own.
