@@ -1,8 +1,10 @@
 //! The real binary over a place: operators' commands, and the server as a process that can be killed.
 
-use crate::place::Place;
+use crate::model::Model;
+use crate::place::{Place, apart};
 use crate::wait;
 use kernel::Engine;
+use kernel::db::Location;
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -84,6 +86,46 @@ impl House {
     /// The data folder.
     pub fn folder(&self) -> &Path {
         self.place.folder()
+    }
+
+    /// Where its database is.
+    pub fn location(&self) -> Location {
+        match self.place.database() {
+            Some(url) => Location::Postgres(url.to_owned()),
+            None => Location::Sqlite(self.place.folder().join("gatewarden.db")),
+        }
+    }
+
+    /// Where the database says something else than the model; empty is right.
+    ///
+    /// # Panics
+    /// When the database cannot be read.
+    pub fn differences(&self, model: &Arc<Model>) -> Vec<String> {
+        let (location, model) = (self.location(), model.clone());
+        apart(async move {
+            let db = location.connect().await.unwrap_or_else(|e| panic!("{e}"));
+            let told = model.differences(&db).await;
+            db.close().await;
+            told.unwrap_or_else(|e| panic!("{e}"))
+        })
+    }
+
+    /// Waits until the database says what the model says.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn agrees_with(&self, model: Model, limit: Duration) {
+        let model = Arc::new(model);
+        let mut last = Vec::new();
+        let right = wait::until(limit, || {
+            last = self.differences(&model);
+            last.is_empty().then_some(())
+        });
+        assert!(
+            right.is_some(),
+            "not within {limit:?}; {} acknowledged: {last:#?}",
+            model.reports()
+        );
     }
 
     /// Takes the database away from everybody, or brings it back. PostgreSQL only.
