@@ -1,8 +1,9 @@
 //! Opening a database by its address.
 
+use super::patience::{self, ACQUIRE_TIMEOUT};
 use super::{Db, Error};
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,9 +13,6 @@ use std::time::Duration;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Readers of SQLite: more than the cores that could use them only costs file handles.
 const SQLITE_READERS: u32 = 4;
-/// PostgreSQL connections of one process; its own default limit is 100 for everybody.
-const POSTGRES_CONNECTIONS: u32 = 10;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,12 +137,7 @@ async fn open_postgres(url: &str) -> Result<Db, Error> {
             });
         }
     }
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(named)?;
+    let pool = patience::pool(options).await.map_err(named)?;
     Ok(Db::Pg(pool))
 }
 

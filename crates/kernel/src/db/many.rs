@@ -81,25 +81,29 @@ impl Tx {
 }
 
 /// Declares an INSERT of many rows: `many! { NAME = table (column kind, …); }`, where the kind is one of `uuid`,
-/// `text`, `int`, `bool` and `time`.
+/// `text`, `int`, `bool` and `time`. With `or nothing` behind the columns a row that is there already stays as it is.
 #[macro_export]
 macro_rules! many {
-    ($($(#[$meta:meta])* $vis:vis $name:ident = $table:ident ($first:ident $kind:ident $(, $column:ident $more:ident)* $(,)?);)+) => {$(
+    ($($(#[$meta:meta])* $vis:vis $name:ident = $table:ident ($first:ident $kind:ident $(, $column:ident $more:ident)* $(,)?) $(or $end:ident)?;)+) => {$(
         $(#[$meta])* $vis const $name: &$crate::db::Many = &$crate::db::Many {
             name: stringify!($name),
             columns: &[stringify!($first) $(, stringify!($column))*],
             sqlite: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") SELECT ",
                 $crate::many!(@lite $first $kind) $(, ", ", $crate::many!(@lite $column $more))*,
-                " FROM json_each($1)"
+                " FROM json_each($1)" $(, $crate::many!(@lite_end $end))?
             ),
             postgres: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") SELECT * ",
                 "FROM json_to_recordset(CAST($1 AS JSON)) AS r(",
                 $crate::many!(@pg $first $kind) $(, ", ", $crate::many!(@pg $column $more))*, ")"
+                $(, $crate::many!(@pg_end $end))?
             ),
         };
     )+};
+    // Without WHERE the engine would take ON for the beginning of a join.
+    (@lite_end nothing) => { " WHERE true ON CONFLICT DO NOTHING" };
+    (@pg_end nothing) => { " ON CONFLICT DO NOTHING" };
     (@lite $column:ident uuid) => { concat!("unhex(value ->> '", stringify!($column), "')") };
     (@lite $column:ident $kind:ident) => { concat!("value ->> '", stringify!($column), "'") };
     (@pg $column:ident uuid) => { concat!(stringify!($column), " UUID") };
