@@ -207,10 +207,11 @@ impl<T> Journal<T> {
         self.queue.advance(position.0)
     }
 
-    /// Says that everything up to `up_to` is durably applied elsewhere. May remove segments, if room is wanted.
+    /// Says that everything up to `up_to` is durably applied elsewhere. May remove segments, if room is wanted. A position
+    /// before the last one takes that back: what was put back must be able to read again what it has lost.
     pub fn release(&self, up_to: Position) {
         self.shared
-            .change(|state| state.released = state.released.max(up_to.0.min(state.durable)));
+            .change(|state| state.released = up_to.0.min(state.durable));
         retention::relieve(&self.shared);
     }
 
