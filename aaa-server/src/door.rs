@@ -70,6 +70,8 @@ pub struct Shared {
     pub pool: OnceLock<Pool<Job>>,
     /// Accounting. Set once it is open.
     pub journal: OnceLock<Arc<Journal<Acknowledgement>>>,
+    /// How far the database has it. Set before the journal is.
+    pub progress: OnceLock<usage::Progress>,
     /// Micro-seconds in the duplicate tables count from here.
     pub started: Instant,
 }
@@ -86,6 +88,12 @@ impl Shared {
         self.register.is_ready()
             && self.journal.get().is_some()
             && !self.evicted.load(Ordering::Acquire)
+    }
+
+    /// The last accounting report that the database has, as far as is known.
+    pub fn applied(&self) -> journal::Position {
+        let progress = self.progress.get();
+        progress.map_or_else(journal::Position::default, usage::Progress::applied)
     }
 
     /// What all lanes counted, and what was counted beside them.

@@ -11,6 +11,7 @@
 
 mod accounting;
 mod answer;
+mod applied_note;
 pub mod ask;
 mod authenticate;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The door as a whole: its sockets, threads and tasks, started in order and stopped in order.
 
+use crate::applied_note::Note;
 use crate::config::{Purpose, RadiusConfig};
 use crate::counts::Counts;
 use crate::delay::Delay;
@@ -15,7 +16,7 @@ use access::limiter::{Limit, LimiterConfig};
 use access::proof_memory::ProofMemory;
 use access::register::Register;
 use access::word::Dropped;
-use journal::{Hooks, Journal, Options, RealDisk};
+use journal::{Hooks, Journal, OpenError, Options, RealDisk};
 use kernel::Kernel;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -86,6 +87,7 @@ impl Server {
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
+            progress: OnceLock::new(),
             evicted: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
@@ -127,8 +129,9 @@ impl Server {
         let writer = {
             let runtime = tokio::runtime::Handle::current();
             let (shared, closed) = (shared.clone(), closed.clone());
+            let note = Note::in_folder(&data);
             spawn("writer", move || {
-                writer::run(&shared, &journal, &node, &runtime, &closed);
+                writer::run(&shared, &journal, &node, &note, &runtime, &closed);
             })?
         };
         let tasks = vec![
@@ -219,7 +222,7 @@ impl ServerHealth {
             let stats = journal.stats();
             serde_json::json!({
                 "durable": stats.durable.0,
-                "applied": stats.released.0,
+                "applied": shared.applied().0,
                 "queued": stats.queued_records,
                 "bytes_on_disk": stats.bytes_on_disk,
                 "errors": stats.errors,
@@ -339,8 +342,8 @@ fn open_journal(
             }
         }),
     };
-    let (journal, recovered) = Journal::open(Arc::new(RealDisk), data, options, hooks)
-        .map_err(|e| format!("the accounting journal: {e}"))?;
+    let (journal, recovered) =
+        Journal::open(Arc::new(RealDisk), data, options, hooks).map_err(|e| unopened(&e, data))?;
     tracing::info!(
         durable = recovered.durable.0,
         bytes = recovered.bytes,
@@ -348,6 +351,18 @@ fn open_journal(
         "accounting journal open"
     );
     Ok(journal)
+}
+
+/// Why there is no journal, and what to do about it.
+fn unopened(error: &OpenError, data: &std::path::Path) -> String {
+    match error {
+        OpenError::Corrupt(corrupt) => format!(
+            "the accounting journal: {corrupt}. Nothing was changed. 'gatewarden --data {} journal salvage' keeps every \
+             record that is whole, says which are lost, and leaves a copy of the damaged file",
+            data.display()
+        ),
+        other => format!("the accounting journal: {other}"),
+    }
 }
 
 fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {

@@ -25,8 +25,12 @@ pub enum TroubleKind {
     DatabaseAway,
     /// The journal cannot be written.
     JournalFailing,
+    /// The journal cannot be read where the database needs it.
+    JournalUnread,
     /// The journal is full, or nearly.
     JournalFilling,
+    /// Reports are in neither the database nor the journal.
+    ReportsMissing,
     /// The database is behind the journal.
     Backlog,
     /// Slow proofs are given up.
@@ -48,7 +52,9 @@ impl TroubleKind {
             TroubleKind::NotReady,
             TroubleKind::DatabaseAway,
             TroubleKind::JournalFailing,
+            TroubleKind::JournalUnread,
             TroubleKind::JournalFilling,
+            TroubleKind::ReportsMissing,
             TroubleKind::Backlog,
             TroubleKind::Shedding,
             TroubleKind::AttemptsLost,
@@ -64,7 +70,9 @@ impl TroubleKind {
             TroubleKind::NotReady => "not_ready",
             TroubleKind::DatabaseAway => "database_away",
             TroubleKind::JournalFailing => "journal_failing",
+            TroubleKind::JournalUnread => "journal_unread",
             TroubleKind::JournalFilling => "journal_filling",
+            TroubleKind::ReportsMissing => "reports_missing",
             TroubleKind::Backlog => "backlog",
             TroubleKind::Shedding => "shedding",
             TroubleKind::AttemptsLost => "attempts_lost",
@@ -74,13 +82,14 @@ impl TroubleKind {
         }
     }
 
-    /// Whether people or reports are turned away because of it.
+    /// Whether people or reports are turned away because of it, or reports do not arrive.
     pub fn is_grave(self) -> bool {
         matches!(
             self,
             TroubleKind::NotReady
                 | TroubleKind::DatabaseAway
                 | TroubleKind::JournalFailing
+                | TroubleKind::JournalUnread
                 | TroubleKind::Shedding
         )
     }
@@ -142,6 +151,25 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 Dropped::JournalFailed.remedy(),
             ));
         }
+        if let Some(unread) = &journal.unread {
+            found.push(Trouble::new(
+                TroubleKind::JournalUnread,
+                format!(
+                    "{} reports do not reach the database: {unread}. New ones are still taken.",
+                    journal.backlog_records
+                ),
+                "Stop the server, run 'gatewarden journal salvage', which keeps what is whole and says what is lost, and start it again.",
+            ));
+        }
+        if let Some(missing) = &journal.missing {
+            found.push(Trouble::new(
+                TroubleKind::ReportsMissing,
+                format!(
+                    "{missing} accounting reports are missing: the database was put back to a state before them, and the journal no longer has them."
+                ),
+                "Restore a newer backup if there is one. This line goes with the next start; the log keeps it.",
+            ));
+        }
         let percent = journal.bytes_on_disk * 100 / journal.max_bytes.max(1);
         if percent >= NEARLY_FULL_PERCENT && journal.backlog_records > 0 {
             found.push(Trouble::new(
@@ -152,7 +180,8 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 "Bring the database back, or give the journal more room: [radius] journal_mib.",
             ));
         }
-        if journal.backlog_seconds >= OLD_BACKLOG_SECONDS && database.is_reachable {
+        let is_explained = !database.is_reachable || journal.unread.is_some();
+        if journal.backlog_seconds >= OLD_BACKLOG_SECONDS && !is_explained {
             found.push(Trouble::new(
                 TroubleKind::Backlog,
                 format!(
