@@ -193,7 +193,7 @@ async fn make_template(connection: &mut PgConnection, maintenance: &str) -> Stri
     template
 }
 
-async fn say(connection: &mut PgConnection, sql: String) {
+pub(crate) async fn say(connection: &mut PgConnection, sql: String) {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
         .execute(connection)
         .await;
