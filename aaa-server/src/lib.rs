@@ -27,6 +27,7 @@ mod pool;
 mod record;
 mod responder;
 mod server;
+mod share;
 mod socket;
 mod upgrade;
 pub mod vitals;

@@ -9,6 +9,7 @@ use crate::follow;
 use crate::lookup::{self, Lookups};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
+use crate::share::Share;
 use crate::socket::{DoorSocket, Inbox};
 use crate::upgrade::{self, Upgrades};
 use crate::writer;
@@ -398,13 +399,25 @@ fn guarded(shared: &Shared, work: impl FnOnce()) {
 /// A receive thread.
 fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
     let mut inbox = Inbox::default();
+    let mut share = Share::default();
     let mut desk = shared.new_desk();
     let mut batch = shared.empty_batch();
     while !stopping.load(Ordering::Acquire) {
         match inbox.receive(&lane.socket) {
             Ok(()) => {
                 shared.begin(&mut batch);
+                if let Some(sender) = share.begin(batch.micros, inbox.lost(), inbox.is_full()) {
+                    tracing::warn!(
+                        from = %sender,
+                        "more comes than can be worked on; this sender sends most of it, and what is beyond its share is dropped unread"
+                    );
+                }
                 for (datagram, peer) in inbox.datagrams() {
+                    if !share.admits(peer.address.ip()) {
+                        lane.counts.received();
+                        lane.counts.dropped(Dropped::Flood);
+                        continue;
+                    }
                     guarded(shared, || {
                         shared.receive(lane, &mut desk, &mut batch, datagram, peer);
                     });

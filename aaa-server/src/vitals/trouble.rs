@@ -35,6 +35,8 @@ pub enum TroubleKind {
     Backlog,
     /// Slow proofs are given up.
     Shedding,
+    /// A sender is held to his share.
+    Flood,
     /// Attempts find no room.
     AttemptsLost,
     /// A NAS has another secret than we.
@@ -57,6 +59,7 @@ impl TroubleKind {
             TroubleKind::ReportsMissing,
             TroubleKind::Backlog,
             TroubleKind::Shedding,
+            TroubleKind::Flood,
             TroubleKind::AttemptsLost,
             TroubleKind::SecretMismatch,
             TroubleKind::Loss,
@@ -75,6 +78,7 @@ impl TroubleKind {
             TroubleKind::ReportsMissing => "reports_missing",
             TroubleKind::Backlog => "backlog",
             TroubleKind::Shedding => "shedding",
+            TroubleKind::Flood => "flood",
             TroubleKind::AttemptsLost => "attempts_lost",
             TroubleKind::SecretMismatch => "secret_mismatch",
             TroubleKind::Loss => "loss",
@@ -202,6 +206,18 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 shed.per_second
             ),
             Dropped::Shed.remedy(),
+        ));
+    }
+    if let Some(flood) = vitals.traffic.drop_of(Dropped::Flood.word())
+        && flood.per_second > 0.0
+    {
+        found.push(Trouble::new(
+            TroubleKind::Flood,
+            format!(
+                "{:.1} requests a second are dropped unread: somebody sends more than his share, and more comes than can be worked on.",
+                flood.per_second
+            ),
+            Dropped::Flood.remedy(),
         ));
     }
     if vitals.queues.attempts_lost > 0 {
