@@ -11,7 +11,7 @@ const FORGETFUL: &str = "[radius]\nproof_memory_seconds = 0\n";
 /// A whole machine of two cores works on this, and other tests beside it.
 const LEAST_OF_PEAK: f64 = 0.8;
 /// Threads that compute proofs have a working memory each, and requests wait for them.
-const MAX_MEMORY_KIB: u64 = 256 * 1024;
+const MAX_MEMORY_KIB: u64 = 192 * 1024;
 
 /// The binary's own load: its report.
 fn load(house: &House, server: &Server, arguments: &[&str]) -> Json {
@@ -78,6 +78,8 @@ fn a_storm_on_the_slow_lane_answers_as_many_in_time_as_there_were_before() {
     eprintln!("{told}, {:?} KiB", lasting::peak_kib(server.id()));
     assert_eq!(during["rejected"], 0, "{during}");
     assert_eq!(during["bad"], 0, "{during}");
+    // Other work comes and goes on this machine: what it can do is the less of before and behind.
+    let peak = peak.min(in_time_per_second(&after));
     assert!(
         in_time_per_second(&during) >= peak * LEAST_OF_PEAK,
         "{told}"
