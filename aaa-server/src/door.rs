@@ -44,6 +44,8 @@ pub struct Shared {
     pub config: RadiusConfig,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
+    /// What this node noted of that before it started, while the database cannot be asked.
+    pub noted_applied: OnceLock<journal::Position>,
     /// The node's id is this process's: before that nothing is written under it.
     pub has_claimed: AtomicBool,
     /// Open sessions in memory.
@@ -72,6 +74,8 @@ pub struct Shared {
     pub pool: OnceLock<Pool<Job>>,
     /// Accounting. Set once it is open.
     pub journal: OnceLock<Arc<Journal<Acknowledgement>>>,
+    /// How far the database has it. Set before the journal is.
+    pub progress: OnceLock<usage::Progress>,
     /// Micro-seconds in the duplicate tables count from here.
     pub started: Instant,
 }
@@ -88,6 +92,15 @@ impl Shared {
         self.register.is_ready()
             && self.journal.get().is_some()
             && !self.evicted.load(Ordering::Acquire)
+    }
+
+    /// The last accounting report that the database has, as far as is known.
+    pub fn applied(&self) -> journal::Position {
+        let progress = self.progress.get();
+        progress.map_or_else(
+            || self.noted_applied.get().copied().unwrap_or_default(),
+            usage::Progress::applied,
+        )
     }
 
     /// What all lanes counted, and what was counted beside them.

@@ -11,6 +11,7 @@
 
 mod accounting;
 mod answer;
+mod applied_note;
 pub mod ask;
 mod authenticate;
 pub mod config;
@@ -26,6 +27,7 @@ mod pool;
 mod record;
 mod responder;
 mod server;
+mod share;
 mod socket;
 mod upgrade;
 pub mod vitals;

@@ -1,5 +1,6 @@
 //! The door as a whole: its sockets, threads and tasks, started in order and stopped in order.
 
+use crate::applied_note::Note;
 use crate::config::{Purpose, RadiusConfig};
 use crate::counts::Counts;
 use crate::delay::Delay;
@@ -8,6 +9,7 @@ use crate::follow;
 use crate::lookup::{self, Lookups};
 use crate::pool::Pool;
 use crate::record::{self, Recorder};
+use crate::share::Share;
 use crate::socket::{DoorSocket, Inbox};
 use crate::upgrade::{self, Upgrades};
 use crate::writer;
@@ -15,7 +17,7 @@ use access::limiter::{Limit, LimiterConfig};
 use access::proof_memory::ProofMemory;
 use access::register::{Register, SNAPSHOT_FILE, SnapshotPlace};
 use access::word::Dropped;
-use journal::{Hooks, Journal, Options, RealDisk};
+use journal::{Hooks, Journal, OpenError, Options, RealDisk};
 use kernel::Kernel;
 use kernel::node::Lease;
 use std::net::{IpAddr, SocketAddr};
@@ -101,7 +103,9 @@ impl Server {
             delay: Delay::<Delayed>::new(),
             pool: OnceLock::new(),
             journal: OnceLock::new(),
+            progress: OnceLock::new(),
             evicted: AtomicBool::new(false),
+            noted_applied: OnceLock::new(),
             has_claimed: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
@@ -148,8 +152,9 @@ impl Server {
             let runtime = tokio::runtime::Handle::current();
             let (shared, closed) = (shared.clone(), closed.clone());
             let node = node.clone();
+            let note = Note::in_folder(&data);
             spawn("writer", move || {
-                writer::run(&shared, &journal, &node, &runtime, &closed);
+                writer::run(&shared, &journal, &node, &note, &runtime, &closed);
             })?
         };
         let log = {
@@ -271,7 +276,7 @@ impl ServerHealth {
             let stats = journal.stats();
             serde_json::json!({
                 "durable": stats.durable.0,
-                "applied": stats.released.0,
+                "applied": shared.applied().0,
                 "queued": stats.queued_records,
                 "bytes_on_disk": stats.bytes_on_disk,
                 "errors": stats.errors,
@@ -391,8 +396,8 @@ fn open_journal(
             }
         }),
     };
-    let (journal, recovered) = Journal::open(Arc::new(RealDisk), data, options, hooks)
-        .map_err(|e| format!("the accounting journal: {e}"))?;
+    let (journal, recovered) =
+        Journal::open(Arc::new(RealDisk), data, options, hooks).map_err(|e| unopened(&e, data))?;
     tracing::info!(
         durable = recovered.durable.0,
         bytes = recovered.bytes,
@@ -400,6 +405,18 @@ fn open_journal(
         "accounting journal open"
     );
     Ok(journal)
+}
+
+/// Why there is no journal, and what to do about it.
+fn unopened(error: &OpenError, data: &std::path::Path) -> String {
+    match error {
+        OpenError::Corrupt(corrupt) => format!(
+            "the accounting journal: {corrupt}. Nothing was changed. 'gatewarden --data {} journal salvage' keeps every \
+             record that is whole, says which are lost, and leaves a copy of the damaged file",
+            data.display()
+        ),
+        other => format!("the accounting journal: {other}"),
+    }
 }
 
 fn start_pool(shared: &Arc<Shared>) -> Result<Pool<Job>, String> {
@@ -435,13 +452,25 @@ fn guarded(shared: &Shared, work: impl FnOnce()) {
 /// A receive thread.
 fn listen(shared: &Shared, lane: &Arc<Lane>, stopping: &AtomicBool) {
     let mut inbox = Inbox::default();
+    let mut share = Share::default();
     let mut desk = shared.new_desk();
     let mut batch = shared.empty_batch();
     while !stopping.load(Ordering::Acquire) {
         match inbox.receive(&lane.socket) {
             Ok(()) => {
                 shared.begin(&mut batch);
+                if let Some(sender) = share.begin(batch.micros, inbox.lost(), inbox.is_full()) {
+                    tracing::warn!(
+                        from = %sender,
+                        "more comes than can be worked on; this sender sends most of it, and what is beyond its share is dropped unread"
+                    );
+                }
                 for (datagram, peer) in inbox.datagrams() {
+                    if !share.admits(peer.address.ip()) {
+                        lane.counts.received();
+                        lane.counts.dropped(Dropped::Flood);
+                        continue;
+                    }
                     guarded(shared, || {
                         shared.receive(lane, &mut desk, &mut batch, datagram, peer);
                     });

@@ -63,6 +63,8 @@ impl DoorSocket {
         } else {
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         }
+        // How much found no room comes with each datagram. Without it nobody is held to a share.
+        let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
         // The system caps what it grants; less is no error.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_OCTETS);
         socket.bind(&address.into())?;
@@ -158,17 +160,16 @@ pub struct Inbox {
     octets: Vec<u8>,
     headers: MultiHeaders<SockaddrStorage>,
     received: Vec<(usize, Peer)>,
+    lost: u32,
 }
 
 impl Default for Inbox {
     fn default() -> Self {
         Self {
             octets: vec![0; BATCH * BUFFER_OCTETS],
-            headers: MultiHeaders::preallocate(
-                BATCH,
-                Some(nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo)),
-            ),
+            headers: room_beside(),
             received: Vec::with_capacity(BATCH),
+            lost: 0,
         }
     }
 }
@@ -191,13 +192,35 @@ impl Inbox {
             MsgFlags::MSG_WAITFORONE,
             None,
         )?;
+        let mut is_cut = false;
         for message in messages {
+            if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+                is_cut = true;
+                continue;
+            }
             if let Some(address) = message.address.as_ref().and_then(from_storage) {
-                let local = local_address(&message);
+                let (local, lost) = told_beside(&message);
+                self.lost = lost.unwrap_or(self.lost);
                 self.received.push((message.bytes, Peer { address, local }));
             }
         }
+        if is_cut {
+            // The room for what is told beside a datagram shrinks to what was told last, and the count of the lost makes
+            // that more, once: with the first that is lost. Without its address such a datagram cannot be answered, and is
+            // one more of them.
+            self.headers = room_beside();
+        }
         Ok(())
+    }
+
+    /// Whether more may wait.
+    pub fn is_full(&self) -> bool {
+        self.received.len() >= BATCH
+    }
+
+    /// How many datagrams the system has thrown away for want of room, as far as it has told; it wraps.
+    pub fn lost(&self) -> u32 {
+        self.lost
     }
 
     /// What came.
@@ -209,16 +232,29 @@ impl Inbox {
     }
 }
 
-fn local_address(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<IpAddr> {
-    message.cmsgs().ok()?.find_map(|part| match part {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(IpAddr::V4(Ipv4Addr::from(
-            u32::from_be(info.ipi_spec_dst.s_addr),
-        ))),
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)))
+/// The system's structures for a batch, with room for what it says beside each datagram.
+fn room_beside() -> MultiHeaders<SockaddrStorage> {
+    let room = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, u32);
+    MultiHeaders::preallocate(BATCH, Some(room))
+}
+
+/// What the system says beside a datagram: which of our addresses was asked, and how many found no room so far.
+fn told_beside(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<IpAddr>, Option<u32>) {
+    let (mut local, mut lost) = (None, None);
+    for part in message.cmsgs().into_iter().flatten() {
+        match part {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                let address = u32::from_be(info.ipi_spec_dst.s_addr);
+                local = Some(IpAddr::V4(Ipv4Addr::from(address)));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
+            }
+            ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
+            _ => {}
         }
-        _ => None,
-    })
+    }
+    (local, lost)
 }
 
 /// Answers that leave together.
@@ -354,6 +390,29 @@ mod tests {
         exchange("0.0.0.0:0", "127.0.0.1");
         exchange("0.0.0.0:0", "127.0.0.3");
         exchange("[::]:0", "::1");
+    }
+
+    #[test]
+    fn a_socket_that_runs_over_tells_it_and_still_knows_which_address_was_asked() {
+        let door = DoorSocket::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+        let asking = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let mut inbox = Inbox::default();
+        let mut told = 0;
+        // Until its queue is full, more than once: what lies in it before the first loss tells of none.
+        for _ in 0..3 {
+            for _ in 0..20_000 {
+                let _ = asking.send_to(&[7; 400], door.local_address());
+            }
+            let mut came = 0;
+            while came < 100_000 && inbox.receive(&door).is_ok() {
+                came += inbox.datagrams().count();
+                let here = door.local_address().ip();
+                assert!(inbox.datagrams().all(|(_, peer)| peer.local == Some(here)));
+            }
+            assert!(inbox.lost() >= told);
+            told = inbox.lost();
+        }
+        assert!(told > 0);
     }
 
     #[test]

@@ -178,7 +178,7 @@ pub struct Queues {
 }
 
 /// The accounting journal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalVitals {
     /// The position up to which reports are on disk.
     pub durable: u64,
@@ -202,6 +202,10 @@ pub struct JournalVitals {
     pub errors: u64,
     /// The last write failed.
     pub is_failing: bool,
+    /// Why reports do not go on to the database: where the journal cannot be read.
+    pub unread: Option<String>,
+    /// Reports that neither the database nor the journal has, since a restored backup was met.
+    pub missing: Option<String>,
 }
 
 /// The database, as the last look found it.
@@ -299,10 +303,12 @@ impl Vitals {
             },
             journal: shared.journal.get().map(|journal| {
                 let stats = journal.stats();
+                let applied = shared.applied();
+                let progress = shared.progress.get();
                 JournalVitals {
                     durable: stats.durable.0,
-                    applied: stats.released.0,
-                    backlog_records: stats.durable.0.saturating_sub(stats.released.0),
+                    applied: applied.0,
+                    backlog_records: journal.records_beyond(applied),
                     backlog_seconds: look.backlog_seconds(second),
                     queued_records: stats.queued_records as u64,
                     queued_bytes: stats.queued_bytes,
@@ -311,6 +317,10 @@ impl Vitals {
                     syncs: stats.syncs,
                     errors: stats.errors,
                     is_failing: stats.failing,
+                    unread: progress.and_then(usage::Progress::unread),
+                    missing: progress
+                        .and_then(usage::Progress::missing)
+                        .map(|missing| missing.to_string()),
                 }
             }),
             database: DatabaseVitals {

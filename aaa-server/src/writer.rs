@@ -2,6 +2,7 @@
 //! at it while the database is away, and sees to what recurs: restarts that close sessions, and old segments. It hands the
 //! journal to the door, once it knows that what is put there will be applied.
 
+use crate::applied_note::{Note, Noted};
 use crate::door::{Acknowledgement, Shared};
 use access::nas::NasId;
 use chrono_tz::Tz;
@@ -25,6 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SETTLE_EVERY: Duration = Duration::from_secs(20);
 /// How often old segments are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often it is noted how far everything is.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// Tries for what is left when the server stops; the rest is applied at the next start.
 const LAST_TRIES: u32 = 3;
 
@@ -37,6 +40,7 @@ pub fn run(
     shared: &Arc<Shared>,
     journal: &Arc<Journal<Acknowledgement>>,
     node: &str,
+    note: &Note,
     runtime: &Handle,
     closed: &AtomicBool,
 ) {
@@ -58,7 +62,7 @@ pub fn run(
                 if !std::mem::replace(&mut is_said, true) {
                     tracing::error!("accounting is kept here and not applied yet: {e}");
                 }
-                take_reports_meanwhile(shared, journal);
+                take_reports_meanwhile(shared, journal, note);
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -67,12 +71,16 @@ pub fn run(
     if is_said {
         tracing::info!("accounting is applied again");
     }
+    let progress = writer.progress();
+    tell(journal, note, progress.applied());
+    let _ = shared.progress.set(progress.clone());
     load_live(shared, runtime);
     let _ = shared.journal.set(journal.clone());
     pause = FIRST_PAUSE;
-    let progress = writer.progress();
     let (mut settled, mut swept) = (Instant::now(), Instant::now());
+    let mut noted = Noting::new(journal, note, &progress);
     loop {
+        noted.now_and_then();
         if shared.evicted.load(Ordering::Acquire) {
             return;
         }
@@ -115,6 +123,67 @@ pub fn run(
     }
 }
 
+/// Writes the note every now and then, and when the writer ends.
+struct Noting<'a> {
+    journal: &'a Journal<Acknowledgement>,
+    note: &'a Note,
+    progress: &'a usage::Progress,
+    at: Instant,
+}
+
+impl<'a> Noting<'a> {
+    fn new(
+        journal: &'a Journal<Acknowledgement>,
+        note: &'a Note,
+        progress: &'a usage::Progress,
+    ) -> Self {
+        let at = Instant::now();
+        Self {
+            journal,
+            note,
+            progress,
+            at,
+        }
+    }
+
+    fn now_and_then(&mut self) {
+        if self.at.elapsed() > NOTE_EVERY {
+            self.at = Instant::now();
+            self.write();
+        }
+    }
+
+    fn write(&self) {
+        self.note.write(&Noted {
+            journal: self.journal.id().to_string(),
+            durable: self.journal.durable(),
+            applied: self.progress.applied(),
+        });
+    }
+}
+
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        self.write();
+    }
+}
+
+/// Says where the database stands, and what is strange about it.
+fn tell(journal: &Journal<Acknowledgement>, note: &Note, applied: Position) {
+    let durable = journal.durable();
+    let before = note.read(&journal.id().to_string());
+    for line in crate::applied_note::compare(before.as_ref(), durable, applied) {
+        tracing::warn!("{line}");
+    }
+    if applied < durable {
+        let reports = durable.0 - applied.0;
+        tracing::info!(
+            reports,
+            "accounting reports that the database lacks are applied now"
+        );
+    }
+}
+
 /// A writer that goes on where the database says the journal is applied to, once the journal is not behind that.
 async fn begin(
     shared: &Arc<Shared>,
@@ -137,9 +206,12 @@ async fn begin(
 /// Takes reports although the database has not said up to where the journal is applied. If this data folder was put back,
 /// the database may have more of it than lies here: so that no new record takes the place of one that counts as applied,
 /// they stand behind a gap that is wider than anything that can have been written meanwhile.
-fn take_reports_meanwhile(shared: &Shared, journal: &Arc<Journal<Acknowledgement>>) {
+fn take_reports_meanwhile(shared: &Shared, journal: &Arc<Journal<Acknowledgement>>, note: &Note) {
     if shared.journal.get().is_some() {
         return;
+    }
+    if let Some(noted) = note.read(&journal.id().to_string()) {
+        let _ = shared.noted_applied.set(noted.applied);
     }
     let beyond = Position(journal.durable().0.saturating_add(GAP_RECORDS));
     match journal.advance_beyond(beyond) {

@@ -58,6 +58,8 @@ pub enum Command {
     Explain(crate::explain::ExplainArgs),
     /// Examines this machine and this installation, and says what to do about what it finds
     Doctor(crate::doctor::DoctorArgs),
+    /// The accounting journal of a server that is stopped: is it whole, and what can be kept of a damaged one
+    Journal(crate::journal::JournalArgs),
     /// Shows how the server on this machine is: problems first, each with its remedy
     Status(crate::status::StatusArgs),
     /// Asks a RADIUS server and shows what it answers

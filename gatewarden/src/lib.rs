@@ -23,6 +23,7 @@ mod failure;
 mod group;
 mod house;
 mod jobs;
+mod journal;
 mod lines;
 mod load;
 mod log;
@@ -85,6 +86,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(args) => server_runtime()?.block_on(demo::run(args, places)),
         Command::Doctor(args) => operate()?.block_on(doctor::run(args, places)),
         Command::Status(args) => operate()?.block_on(status::run(args, places)),
+        Command::Journal(args) => operate()?.block_on(journal::run(args, places)),
         Command::Migrate(_) => operate()?.block_on(migrate::run(places)),
         Command::Org(args) => with_house(places, async |house| org::run(args, house).await),
         Command::Nas(args) => with_house(places, async |house| nas::run(args, house).await),

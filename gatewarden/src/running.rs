@@ -16,6 +16,9 @@ use tokio::sync::watch;
 /// How often it is looked whether the register has loaded.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// The system's word to a process that reached its limit of a file's size (`LimitFSIZE=`, `ulimit -f`).
+const FILE_SIZE: nix::sys::signal::Signal = nix::sys::signal::Signal::SIGXFSZ;
+
 /// Signals within this time are one.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
@@ -164,6 +167,9 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// A file would become larger than the process may make one. Being listened to, it no longer kills: the write fails,
+    /// and the journal answers that with silence until there is room.
+    _file_size: Signal,
 }
 
 /// What was asked for.
@@ -188,6 +194,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hang_up: listen(SignalKind::hangup())?,
+            _file_size: listen(SignalKind::from_raw(FILE_SIZE as i32))?,
         })
     }
 

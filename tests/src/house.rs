@@ -1,8 +1,10 @@
 //! The real binary over a place: operators' commands, and the server as a process that can be killed.
 
-use crate::place::Place;
+use crate::model::Model;
+use crate::place::{Place, apart};
 use crate::wait;
 use kernel::Engine;
+use kernel::db::Location;
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -26,6 +28,10 @@ pub const ACCT_PORT: &str = "{acct}";
 /// One data folder, one database, and the binary.
 pub struct House {
     place: Place,
+    /// Where the database is instead of where the place has it.
+    database: Option<String>,
+    /// What starts the server in place of the binary alone: a program and its arguments.
+    starter: Vec<String>,
 }
 
 /// What a command said.
@@ -43,7 +49,32 @@ impl House {
     pub fn new(engine: Engine) -> House {
         House {
             place: Place::new(engine),
+            database: None,
+            starter: Vec::new(),
         }
+    }
+
+    /// A fresh one over a database that is elsewhere.
+    pub fn over(url: &str) -> House {
+        let mut house = House::new(Engine::Sqlite);
+        house.database = Some(url.to_owned());
+        house
+    }
+
+    /// From now on the database is reached at another address.
+    pub fn set_database(&mut self, url: &str) {
+        self.database = Some(url.to_owned());
+    }
+
+    /// From now on this program starts the server, with the binary and its arguments behind its own: a shell that sets a
+    /// limit, say.
+    pub fn start_through(&mut self, starter: &[&str]) {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+    }
+
+    /// The database's address, where it is not a file in the folder.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref().or_else(|| self.place.database())
     }
 
     /// A fresh one on SQLite, with a NAS for the whole loopback network.
@@ -86,9 +117,44 @@ impl House {
         self.place.folder()
     }
 
-    /// The database's address, where it is not a file in the folder.
-    pub fn database(&self) -> Option<&str> {
-        self.place.database()
+    /// Where its database is.
+    pub fn location(&self) -> Location {
+        match self.database() {
+            Some(url) => Location::Postgres(url.to_owned()),
+            None => Location::Sqlite(self.place.folder().join("gatewarden.db")),
+        }
+    }
+
+    /// Where the database says something else than the model; empty is right.
+    ///
+    /// # Panics
+    /// When the database cannot be read.
+    pub fn differences(&self, model: &Arc<Model>) -> Vec<String> {
+        let (location, model) = (self.location(), model.clone());
+        apart(async move {
+            let db = location.connect().await.unwrap_or_else(|e| panic!("{e}"));
+            let told = model.differences(&db).await;
+            db.close().await;
+            told.unwrap_or_else(|e| panic!("{e}"))
+        })
+    }
+
+    /// Waits until the database says what the model says.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn agrees_with(&self, model: Model, limit: Duration) {
+        let model = Arc::new(model);
+        let mut last = Vec::new();
+        let right = wait::until(limit, || {
+            last = self.differences(&model);
+            last.is_empty().then_some(())
+        });
+        assert!(
+            right.is_some(),
+            "not within {limit:?}; {} acknowledged: {last:#?}",
+            model.reports()
+        );
     }
 
     /// Takes the database away from everybody, or brings it back. PostgreSQL only.
@@ -108,9 +174,12 @@ impl House {
 
     /// A command over this house, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(Command::new(binary()), arguments)
+    }
+
+    fn command_of(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.arg("--data").arg(self.place.folder());
-        if let Some(database) = self.place.database() {
+        if let Some(database) = self.database() {
             command.args(["--database", database]);
         }
         command.args(arguments).stdin(Stdio::null());
@@ -229,27 +298,56 @@ impl House {
         started.unwrap_or_else(|log| panic!("dev does not start:\n{log}"))
     }
 
+    /// Starts the server again on the ports that another had.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn start_at(&self, ports: Ports) -> Server {
+        let started = self.serve(ports, &[], "");
+        started.unwrap_or_else(|log| panic!("the server does not start:\n{log}"))
+    }
+
     fn try_start(&self, arguments: &[&str], config: &str) -> Result<Server, String> {
         let leases = [Lease::take(), Lease::take(), Lease::take()];
-        let ports = leases.each_ref().map(|lease| lease.port);
-        let [auth, acct, http] = ports.map(|port| port.to_string());
-        let mut command = match config {
-            "" => self.command(&[]),
-            text => {
-                let text = text.replace(AUTH_PORT, &auth).replace(ACCT_PORT, &acct);
-                self.command(&["--config", &self.file("gatewarden.toml", &text)])
-            }
-        };
+        let numbers = leases.each_ref().map(|lease| lease.port);
         let [auth_lease, acct_lease, http_lease] = leases;
         // The HTTP door needs its own number: its lease ends here.
         drop(http_lease);
+        let leases = vec![auth_lease, acct_lease];
+        self.serve(Ports { numbers, leases }, arguments, config)
+    }
+
+    fn serve(&self, ports: Ports, arguments: &[&str], config: &str) -> Result<Server, String> {
+        let Ports { numbers, leases } = ports;
+        let [auth, acct, http] = numbers.map(|port| port.to_string());
+        let starter = match self.starter.split_first() {
+            None => Command::new(binary()),
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(binary());
+                command
+            }
+        };
+        let mut command = match config {
+            "" => self.command_of(starter, &[]),
+            text => {
+                let text = text.replace(AUTH_PORT, &auth).replace(ACCT_PORT, &acct);
+                self.command_of(starter, &["--config", &self.file("gatewarden.toml", &text)])
+            }
+        };
         command.args(["serve", "--http", &format!("127.0.0.1:{http}")]);
         if !config.contains(AUTH_PORT) {
             command.args(["--auth-port", &auth, "--acct-port", &acct]);
         }
         command.args(arguments);
-        launch(command, ports, vec![auth_lease, acct_lease])
+        launch(command, numbers, leases)
     }
+}
+
+/// Ports that stay held from one server to the next: authentication, accounting, HTTP.
+pub struct Ports {
+    numbers: [u16; 3],
+    leases: Vec<Lease>,
 }
 
 /// Starts a process that serves on these ports (authentication, accounting, HTTP) and waits until it is ready.
@@ -271,7 +369,7 @@ fn launch(mut command: Command, ports: [u16; 3], leases: Vec<Lease>) -> Result<S
         acct,
         http,
         log,
-        _leases: leases,
+        leases,
     };
     let ready = wait::until(START_LIMIT, || match server.child.try_wait() {
         Ok(None) => (server.health() == Some(200)).then_some(true),
@@ -387,7 +485,7 @@ pub struct Server {
     acct: SocketAddr,
     http: SocketAddr,
     log: Arc<Mutex<String>>,
-    _leases: Vec<Lease>,
+    leases: Vec<Lease>,
 }
 
 impl Server {
@@ -431,6 +529,20 @@ impl Server {
             head: head.to_ascii_lowercase(),
             body: body.to_owned(),
         })
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as an operator would, and keeps its ports for the next one.
+    pub fn make_way(mut self) -> (Option<i32>, Ports) {
+        let ports = Ports {
+            numbers: [self.auth, self.acct, self.http].map(|address| address.port()),
+            leases: std::mem::take(&mut self.leases),
+        };
+        (self.stop(), ports)
     }
 
     /// Ends it with nothing saved: SIGKILL.

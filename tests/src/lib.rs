@@ -2,9 +2,12 @@
 //! an installed FreeRADIUS to compare with.
 //!
 //! How to read it: [`place`] gives a test its own database and data folder, [`house`] runs the binary over them,
-//! [`nas`] talks to it, [`model`] reckons what accounting must come to, [`rival`] starts the other server, [`source`] reads the repository's own text. It must
+//! [`nas`] talks to it, [`model`] reckons what accounting must come to, [`cluster`] and [`proxy`]
+//! are a PostgreSQL and a line to it that can be broken, [`traffic`] is a load beside that, [`rival`] starts the other server, [`source`] reads the repository's own text. It must
 //! **never** wait for time to pass where it could wait for something to be true: see [`wait`].
 
+pub mod backup;
+pub mod cluster;
 pub mod conformance;
 pub mod differences;
 pub mod house;
@@ -12,8 +15,10 @@ pub mod lasting;
 pub mod model;
 pub mod nas;
 pub mod place;
+pub mod proxy;
 pub mod rival;
 pub mod source;
+pub mod traffic;
 pub mod wait;
 
 /// Makes two tests of one: the same story on SQLite and on PostgreSQL.

@@ -118,7 +118,7 @@ impl Drop for PostgresDatabase {
 }
 
 /// Runs a future to its end on a thread of its own: tests that have a runtime and tests that have none both may.
-fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(crate) fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     std::thread::spawn(|| {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -193,7 +193,7 @@ async fn make_template(connection: &mut PgConnection, maintenance: &str) -> Stri
     template
 }
 
-async fn say(connection: &mut PgConnection, sql: String) {
+pub(crate) async fn say(connection: &mut PgConnection, sql: String) {
     let done = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
         .execute(connection)
         .await;

@@ -169,10 +169,13 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         shared.books.drain(shared.kernel.now(), second);
         shared.pulse.keep(second, shared.totals());
         if let Some(journal) = shared.journal.get() {
-            let stats = journal.stats();
-            shared
-                .pulse
-                .note_backlog(second, stats.durable.0, stats.released.0);
+            // Where nothing but a gap lies behind it, everything is applied.
+            let (durable, applied) = (journal.durable(), shared.applied());
+            let applied = match journal.records_beyond(applied) {
+                0 => durable,
+                _ => applied,
+            };
+            shared.pulse.note_backlog(second, durable.0, applied.0);
         }
         if counted.is_none_or(|at| second - at >= COUNT_SESSIONS_EVERY_SECONDS) {
             counted = Some(second);

@@ -25,12 +25,18 @@ pub enum TroubleKind {
     DatabaseAway,
     /// The journal cannot be written.
     JournalFailing,
+    /// The journal cannot be read where the database needs it.
+    JournalUnread,
     /// The journal is full, or nearly.
     JournalFilling,
+    /// Reports are in neither the database nor the journal.
+    ReportsMissing,
     /// The database is behind the journal.
     Backlog,
     /// Slow proofs are given up.
     Shedding,
+    /// A sender is held to his share.
+    Flood,
     /// Attempts find no room.
     AttemptsLost,
     /// A NAS has another secret than we.
@@ -48,9 +54,12 @@ impl TroubleKind {
             TroubleKind::NotReady,
             TroubleKind::DatabaseAway,
             TroubleKind::JournalFailing,
+            TroubleKind::JournalUnread,
             TroubleKind::JournalFilling,
+            TroubleKind::ReportsMissing,
             TroubleKind::Backlog,
             TroubleKind::Shedding,
+            TroubleKind::Flood,
             TroubleKind::AttemptsLost,
             TroubleKind::SecretMismatch,
             TroubleKind::Loss,
@@ -64,9 +73,12 @@ impl TroubleKind {
             TroubleKind::NotReady => "not_ready",
             TroubleKind::DatabaseAway => "database_away",
             TroubleKind::JournalFailing => "journal_failing",
+            TroubleKind::JournalUnread => "journal_unread",
             TroubleKind::JournalFilling => "journal_filling",
+            TroubleKind::ReportsMissing => "reports_missing",
             TroubleKind::Backlog => "backlog",
             TroubleKind::Shedding => "shedding",
+            TroubleKind::Flood => "flood",
             TroubleKind::AttemptsLost => "attempts_lost",
             TroubleKind::SecretMismatch => "secret_mismatch",
             TroubleKind::Loss => "loss",
@@ -74,13 +86,14 @@ impl TroubleKind {
         }
     }
 
-    /// Whether people or reports are turned away because of it.
+    /// Whether people or reports are turned away because of it, or reports do not arrive.
     pub fn is_grave(self) -> bool {
         matches!(
             self,
             TroubleKind::NotReady
                 | TroubleKind::DatabaseAway
                 | TroubleKind::JournalFailing
+                | TroubleKind::JournalUnread
                 | TroubleKind::Shedding
         )
     }
@@ -142,6 +155,25 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 Dropped::JournalFailed.remedy(),
             ));
         }
+        if let Some(unread) = &journal.unread {
+            found.push(Trouble::new(
+                TroubleKind::JournalUnread,
+                format!(
+                    "{} reports do not reach the database: {unread}. New ones are still taken.",
+                    journal.backlog_records
+                ),
+                "Stop the server, run 'gatewarden journal salvage', which keeps what is whole and says what is lost, and start it again.",
+            ));
+        }
+        if let Some(missing) = &journal.missing {
+            found.push(Trouble::new(
+                TroubleKind::ReportsMissing,
+                format!(
+                    "{missing} accounting reports are missing: the database was put back to a state before them, and the journal no longer has them."
+                ),
+                "Restore a newer backup if there is one. This line goes with the next start; the log keeps it.",
+            ));
+        }
         let percent = journal.bytes_on_disk * 100 / journal.max_bytes.max(1);
         if percent >= NEARLY_FULL_PERCENT && journal.backlog_records > 0 {
             found.push(Trouble::new(
@@ -152,7 +184,8 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 "Bring the database back, or give the journal more room: [radius] journal_mib.",
             ));
         }
-        if journal.backlog_seconds >= OLD_BACKLOG_SECONDS && database.is_reachable {
+        let is_explained = !database.is_reachable || journal.unread.is_some();
+        if journal.backlog_seconds >= OLD_BACKLOG_SECONDS && !is_explained {
             found.push(Trouble::new(
                 TroubleKind::Backlog,
                 format!(
@@ -173,6 +206,18 @@ pub fn troubles(vitals: &Vitals) -> Vec<Trouble> {
                 shed.per_second
             ),
             Dropped::Shed.remedy(),
+        ));
+    }
+    if let Some(flood) = vitals.traffic.drop_of(Dropped::Flood.word())
+        && flood.per_second > 0.0
+    {
+        found.push(Trouble::new(
+            TroubleKind::Flood,
+            format!(
+                "{:.1} requests a second are dropped unread: somebody sends more than his share, and more comes than can be worked on.",
+                flood.per_second
+            ),
+            Dropped::Flood.remedy(),
         ));
     }
     if vitals.queues.attempts_lost > 0 {

@@ -203,7 +203,7 @@ words! {
             "Nothing, when seldom. When often, the NAS repeats too early: give it a time-out of 3 to 5 seconds.";
         Flood = "flood":
             "This sender sends more than its share.",
-            "Find out what the NAS repeats so often: mostly one device with a wrong password.";
+            "Find out what it sends so much of, mostly one device with a wrong password; the log names who sends most.";
         NotReady = "not_ready" @ ours:
             "The server is still loading what it needs to decide.",
             "Wait for the log to say that it is ready. NASes with a second server use that one meanwhile.";

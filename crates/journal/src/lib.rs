@@ -198,6 +198,11 @@ impl<T> Journal<T> {
         self.shared.wait_beyond(position, timeout)
     }
 
+    /// How many durable records stand behind `position`: a gap that was left on purpose counts as none.
+    pub fn records_beyond(&self, position: Position) -> u64 {
+        self.shared.state().records_beyond(position.0)
+    }
+
     /// Lets the next record stand behind `position`, and waits until that is durable. Does nothing when it does so
     /// already.
     ///
@@ -207,10 +212,11 @@ impl<T> Journal<T> {
         self.queue.advance(position.0)
     }
 
-    /// Says that everything up to `up_to` is durably applied elsewhere. May remove segments, if room is wanted.
+    /// Says that everything up to `up_to` is durably applied elsewhere. May remove segments, if room is wanted. A position
+    /// before the last one takes that back: what was put back must be able to read again what it has lost.
     pub fn release(&self, up_to: Position) {
         self.shared
-            .change(|state| state.released = state.released.max(up_to.0.min(state.durable)));
+            .change(|state| state.released = up_to.0.min(state.durable));
         retention::relieve(&self.shared);
     }
 

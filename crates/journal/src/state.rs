@@ -42,6 +42,19 @@ impl State {
         self.segments.keys().next().copied().unwrap_or(1)
     }
 
+    /// How many durable records stand behind a position; what was left out on purpose is none.
+    pub fn records_beyond(&self, position: u64) -> u64 {
+        let left_out: u64 = self
+            .segments
+            .range(position.saturating_add(1)..)
+            .filter(|(first, _)| **first <= self.durable.saturating_add(1))
+            .map(|(first, segment)| first - segment.header.follows.max(position + 1).min(*first))
+            .sum();
+        self.durable
+            .saturating_sub(position)
+            .saturating_sub(left_out)
+    }
+
     /// Enters a segment, in place of one with the same first position.
     pub fn put(&mut self, segment: Segment) {
         self.bytes += segment.bytes;

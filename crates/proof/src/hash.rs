@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::argon_memory;
 use crate::bounds::{MAX_ARGON2_LANES, MAX_MEMORY_KIB, MAX_WORK_KIB, is_examined};
 use crate::parse::{CLEAR_MARK, NT_MARK};
 
@@ -75,8 +76,8 @@ impl Argon2Params {
         let params =
             argon2::Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH_OCTETS))?;
         let mut hash = [0; HASH_OCTETS];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(password, salt, &mut hash)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon_memory::hash_into(&argon2, password, salt, &mut hash)?;
         Ok(hash)
     }
 }

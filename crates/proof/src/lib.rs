@@ -15,6 +15,7 @@
 //! `Debug` or `Display`. Nothing that comes from the network or from an import can make it panic or
 //! work without limit; the limits are in [`bounds`].
 
+mod argon_memory;
 pub mod attempt;
 pub mod bounds;
 pub mod chap;

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::argon_memory;
 use crate::digest::Digest;
 use crate::stored::{Argon2Hash, BcryptHash, DigestHash, ShaCryptHash, Stored};
 use crate::{bounds, crypt64, md5crypt, mschap};
@@ -48,9 +49,8 @@ fn matches_argon2(stored: &Argon2Hash, password: &[u8]) -> bool {
         return false;
     };
     let mut hash = vec![0; stored.hash.len()];
-    argon2::Argon2::new(stored.algorithm, stored.version, params)
-        .hash_password_into(password, &stored.salt, &mut hash)
-        .is_ok()
+    let argon2 = argon2::Argon2::new(stored.algorithm, stored.version, params);
+    argon_memory::hash_into(&argon2, password, &stored.salt, &mut hash).is_ok()
         && same(&hash, &stored.hash)
 }
 

@@ -19,18 +19,15 @@ const FORGET_CHUNK: i64 = 2_000;
 const MAX_FORGET_CHUNKS: usize = 500;
 
 kernel::many! {
-    /// Attempts of one transaction.
-    pub RECORD_MANY = attempt (id uuid, at time, node text, organisation_id uuid, nas_id uuid, nas_address text,
+    /// Together: over a line of 50 ms, 200 statements would hold back every reader of events for ten seconds.
+    pub RECORD = attempt (id uuid, at time, node text, organisation_id uuid, nas_id uuid, nas_address text,
         membership_id uuid, username text, mac text, called_station_id text, calling_station_id text,
-        acct_session_id text, method text, verdict text, word text, trace text);
+        acct_session_id text, method text, verdict text, word text, trace text) or nothing;
 }
+
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    RECORD = "INSERT INTO attempt (id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
-            called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-        ON CONFLICT (id) DO NOTHING";
     EXPLAIN = "SELECT id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
             called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace
         FROM attempt
@@ -167,25 +164,10 @@ pub async fn record(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> 
     for chunk in attempts.chunks(CHUNK) {
         let rows: Vec<Vec<Value>> = chunk.iter().map(values).collect();
         let mut tx = kernel.db.begin().await?;
-        match tx.insert_many(RECORD_MANY, rows).await {
-            Ok(()) => tx.commit().await?,
-            Err(e) if e.is_duplicate() => {
-                tx.rollback().await?;
-                record_each(kernel, chunk).await?;
-            }
-            Err(e) => return Err(e),
-        }
+        tx.insert_many(RECORD, rows).await?;
+        tx.commit().await?;
     }
     Ok(())
-}
-
-/// One by one, where some of them are stored already: the answer to an earlier try was lost.
-async fn record_each(kernel: &Kernel, attempts: &[Attempt]) -> Result<(), Error> {
-    let mut tx = kernel.db.begin().await?;
-    for attempt in attempts {
-        tx.run(RECORD, values(attempt)).await?;
-    }
-    tx.commit().await
 }
 
 fn values(a: &Attempt) -> Vec<Value> {

@@ -13,7 +13,7 @@ use journal::{Position, ReadError, Reader, Record};
 use kernel::id::Uuid;
 use kernel::{Error, Kernel};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most reports in one transaction; how many it is follows from how long they take.
@@ -22,6 +22,10 @@ pub const BATCH_REPORTS: usize = 4_096;
 const FIRST_BATCH: usize = 256;
 /// A transaction that takes longer is too large: readers of events wait for it, 250 ms at most.
 const LONG_BATCH: Duration = Duration::from_millis(150);
+/// Times that a transaction waits for an answer: eighteen, a few more while its statements are new to a connection.
+const ROUND_TRIPS: u32 = 24;
+/// A database that answers more slowly than this allows for is busy, not far away.
+const LONGEST_ON_THE_LINE: Duration = Duration::from_secs(6);
 /// A batch that was smaller than this waits a little for company: each transaction costs as much as some fifty reports.
 const LARGE_BATCH: usize = 1_000;
 /// So long after the last one it begins at any rate.
@@ -42,6 +46,25 @@ struct State {
     is_stopping: AtomicBool,
     applied: AtomicU64,
     fault: Mutex<Option<String>>,
+    unread: Mutex<Option<String>>,
+    missing: Mutex<Option<Missing>>,
+}
+
+/// Reports that neither SQL nor the journal has: SQL was put back to a state older than the journal's oldest record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// The first of them.
+    pub from: Position,
+    /// The last.
+    pub to: Position,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Missing { from, to } = self;
+        let count = to.0.saturating_sub(from.0).saturating_add(1);
+        write!(f, "{count} (numbers {from} to {to})")
+    }
 }
 
 impl Progress {
@@ -57,11 +80,17 @@ impl Progress {
 
     /// Why the writer cannot go on at the moment.
     pub fn fault(&self) -> Option<String> {
-        self.0
-            .fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        guard(&self.0.fault).clone()
+    }
+
+    /// Why the journal cannot be read on from where the writer is; what is behind that place waits until it is mended.
+    pub fn unread(&self) -> Option<String> {
+        guard(&self.0.unread).clone()
+    }
+
+    /// Reports that are in neither SQL nor the journal, found since the start.
+    pub fn missing(&self) -> Option<Missing> {
+        *guard(&self.0.missing)
     }
 
     fn is_stopping(&self) -> bool {
@@ -73,8 +102,22 @@ impl Progress {
     }
 
     fn set_fault(&self, fault: Option<String>) {
-        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *guard(&self.0.fault) = fault;
     }
+
+    fn set_unread(&self, unread: Option<String>) {
+        *guard(&self.0.unread) = unread;
+    }
+
+    fn add_missing(&self, more: Missing) {
+        let mut missing = guard(&self.0.missing);
+        let from = missing.map_or(more.from, |known| known.from.min(more.from));
+        *missing = Some(Missing { from, to: more.to });
+    }
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many reports the next transaction takes.
@@ -225,7 +268,10 @@ impl Writer {
     pub async fn step(&mut self) -> Step {
         if self.waiting.is_empty() {
             match self.reader.next_batch(BATCH_REPORTS, BATCH_BYTES) {
-                Ok(records) => self.waiting = records,
+                Ok(records) => {
+                    self.progress.set_unread(None);
+                    self.waiting = records;
+                }
                 Err(error) => return self.read_failed(&error),
             }
         }
@@ -259,17 +305,31 @@ impl Writer {
         match outcome {
             Ok(Outcome::Applied(applied)) => {
                 self.waiting.drain(..taken);
-                self.pace.took(begun.elapsed());
+                let took = begun.elapsed();
                 self.data_faults = 0;
                 self.progress.set_fault(None);
                 self.set_applied(upto);
                 (self.ends.release)(upto);
                 (self.ends.on_applied)(applied);
+                let waited = match took > LONG_BATCH {
+                    true => self.spent_on_the_line().await,
+                    false => Duration::ZERO,
+                };
+                self.pace.took(took.saturating_sub(waited));
                 Step::Applied
             }
             Ok(Outcome::Behind(position)) => self.go_back(position),
             Err(error) => self.apply_failed(&error, taken),
         }
+    }
+
+    /// What of a transaction is going to and fro. Fewer reports do not make that shorter: counted against the batch, it
+    /// would shrink to a single report, and a database far away would never catch up.
+    async fn spent_on_the_line(&self) -> Duration {
+        let there_and_back = self.kernel.db.ping().await.unwrap_or_default();
+        there_and_back
+            .saturating_mul(ROUND_TRIPS)
+            .min(LONGEST_ON_THE_LINE)
     }
 
     fn set_applied(&mut self, position: Position) {
@@ -286,6 +346,7 @@ impl Writer {
         tracing::warn!("{fault}");
         self.progress.set_fault(Some(fault));
         self.set_applied(position);
+        (self.ends.release)(position);
         self.waiting.clear();
         self.reader = (self.ends.reader_at)(position.next());
         Step::Failed
@@ -319,13 +380,29 @@ impl Writer {
     }
 
     fn read_failed(&mut self, error: &ReadError) -> Step {
-        tracing::error!(%error, "the accounting journal cannot be read");
-        self.progress.set_fault(Some(error.to_string()));
+        let sentence = error.to_string();
         if let ReadError::Gone { oldest } = error {
             // Only a restored backup older than the journal gets here: what is still there must not wait for what is
             // not. What SQL is known to have stays as it is, so that the next batch is let in.
+            let missing = Missing {
+                from: self.reader.position(),
+                to: Position(oldest.0.saturating_sub(1)),
+            };
+            tracing::error!(
+                "the database was put back to a state before accounting report {}, and the journal begins at report {oldest}: \
+                 {missing} reports are in neither of them and are missing; what the journal has is applied",
+                missing.from
+            );
+            self.progress.add_missing(missing);
             self.reader = (self.ends.reader_at)(*oldest);
+        } else if self.progress.unread().as_ref() != Some(&sentence) {
+            // Once, not with every try.
+            tracing::error!(
+                "accounting reports wait in a journal that cannot be read on: {sentence}"
+            );
+            self.progress.set_unread(Some(sentence.clone()));
         }
+        self.progress.set_fault(Some(sentence));
         Step::Failed
     }
 }

@@ -27,7 +27,7 @@ pub use age_out::{age_out, forget_sessions};
 pub use applied::{AppliedSession, Was};
 pub use attempt::{Attempt, Verdict, explain, forget_attempts};
 pub use counters::{Counter, UsageRow};
-pub use drain::{Ends, Progress, Writer};
+pub use drain::{Ends, Missing, Progress, Writer};
 pub use entry::{ACCOUNTING_REPORT, BadEntry, Entry};
 pub use kernel::db::Error;
 pub use list::{
@@ -73,6 +73,6 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
             age_out::POSTGRES_STATEMENTS,
         ],
     };
-    let many = attempt::RECORD_MANY.statements(engine);
+    let many = attempt::RECORD.statements(engine);
     [shared.concat(), own.concat(), many].concat()
 }

@@ -15,6 +15,8 @@ const WANTED_BUFFER: u64 = 4 * 1024 * 1024;
 const WANTED_FILES: u64 = 4_096;
 /// Syncs that time the disk.
 const SYNCS: usize = 20;
+/// With less room than this the journal is about to be unable to write: a second of heavy accounting.
+const LITTLE_SPACE: u64 = 1024 * 1024;
 /// A slower disk makes NASes wait for their accounting answers.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
 /// How long the two clocks are compared.
@@ -266,7 +268,11 @@ fn sync_time(folder: &Path) -> Finding {
 }
 
 fn free_space(place: &Place) -> Finding {
-    let Ok(stat) = nix::sys::statvfs::statvfs(&place.data) else {
+    // The journal may have a disk of its own.
+    let journal = place.data.join("journal");
+    let stat =
+        nix::sys::statvfs::statvfs(&journal).or_else(|_| nix::sys::statvfs::statvfs(&place.data));
+    let Ok(stat) = stat else {
         return Finding::ok("disk space", "this system does not tell it");
     };
     let free = stat.blocks_available() * stat.fragment_size();
@@ -281,6 +287,13 @@ fn free_space(place: &Place) -> Finding {
         size(free),
         size(wanted)
     );
+    if free < LITTLE_SPACE {
+        return Finding::fail(
+            "disk space",
+            found,
+            "Make room now: on a full disk no accounting report is acknowledged; logins go on, and NASes keep their reports and send them again.",
+        );
+    }
     match free >= wanted {
         true => Finding::ok("disk space", found),
         false => Finding::warn(

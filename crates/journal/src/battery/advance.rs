@@ -21,6 +21,8 @@ fn records_stand_behind_the_position_now_and_after_every_restart() {
         }
         journal.advance_beyond(Position(80)).expect("advanced");
         assert_eq!(journal.durable(), Position(80));
+        let beyond = |position| journal.records_beyond(Position(position));
+        assert_eq!([0, 40, 80].map(beyond), [u64::from(before), 0, 0]);
         let mut reader = journal.reader(Position(81));
         assert_eq!(reader.next_batch(10, 1000).expect("nothing yet"), []);
         // Again, or to where it is already, changes nothing.
@@ -34,6 +36,18 @@ fn records_stand_behind_the_position_now_and_after_every_restart() {
             let (journal, heard) = start(&disk, options(0));
             assert_eq!(journal.durable(), Position(expect - 1));
             assert_eq!(committed(say(&journal, &heard, 9)), [expect]);
+            let beyond = |position| journal.records_beyond(Position(position));
+            let behind = expect - 80;
+            assert_eq!(
+                [0, 1, 40, 80, 81].map(beyond),
+                [
+                    u64::from(before) + behind,
+                    u64::from(before).saturating_sub(1) + behind,
+                    behind,
+                    behind,
+                    behind - 1
+                ]
+            );
         }
         let opened = open(&disk, options(0)).expect("open");
         let mut expect: Vec<u64> = (1..=u64::from(before)).collect();

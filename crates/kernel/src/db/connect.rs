@@ -1,7 +1,8 @@
 //! Opening a database by its address.
 
+use super::patience::{self, ACQUIRE_TIMEOUT};
 use super::{Db, Error};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqlitePool};
 use std::path::{Path, PathBuf};
@@ -17,9 +18,6 @@ const WRITER_CACHE: &str = "-16384";
 const WRITER_FOLDS_AT: &str = "4000";
 /// Readers of SQLite: more than the cores that could use them only costs file handles.
 const SQLITE_READERS: u32 = 4;
-/// PostgreSQL connections of one process; its own default limit is 100 for everybody.
-const POSTGRES_CONNECTIONS: u32 = 10;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Looks at a file that another process is just making, and the wait between them.
 const FRESH_TRIES: u32 = 100;
 const FRESH_WAIT: Duration = Duration::from_millis(20);
@@ -91,7 +89,7 @@ impl Location {
             Location::Sqlite(path) => open_sqlite(path).await,
             Location::Postgres(url) => {
                 let options = postgres_options(url)?;
-                Ok(Db::Pg(postgres_pool().connect_lazy_with(options)))
+                Ok(Db::Pg(patience::pool_later(options)))
             }
         }
     }
@@ -171,12 +169,6 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions, Error> {
     Ok(options.application_name("gatewarden"))
 }
 
-fn postgres_pool() -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-}
-
 async fn open_postgres(url: &str) -> Result<Db, Error> {
     let named = |e: sqlx::Error| named_postgres(url, &e);
     let options = postgres_options(url)?;
@@ -193,7 +185,7 @@ async fn open_postgres(url: &str) -> Result<Db, Error> {
             });
         }
     }
-    let pool = postgres_pool().connect_with(options).await.map_err(named)?;
+    let pool = patience::pool(options).await.map_err(named)?;
     Ok(Db::Pg(pool))
 }
 

@@ -92,13 +92,16 @@ impl Tx {
         };
         let mut octets = rows.octets;
         octets.extend_from_slice(&TAIL);
-        let mut copy = tx.copy_in_raw(sql).await?;
-        match copy.send(octets).await {
-            Ok(_) => Ok(copy.finish().await?),
-            Err(error) => {
-                copy.abort("it could not be sent").await?;
-                Err(error.into())
+        let work = async {
+            let mut copy = tx.copy_in_raw(sql).await?;
+            match copy.send(octets).await {
+                Ok(_) => copy.finish().await,
+                Err(error) => {
+                    copy.abort("it could not be sent").await?;
+                    Err(error)
+                }
             }
-        }
+        };
+        super::patience::answer(work).await
     }
 }

@@ -170,25 +170,27 @@ impl Tx {
 }
 
 /// Declares an INSERT of many rows: `many! { NAME = table (column kind, …); }`, where the kind is one of `uuid`,
-/// `text`, `int`, `bool` and `time`.
+/// `text`, `int`, `bool` and `time`. With `or nothing` behind the columns a row that is there already stays as it is.
 #[macro_export]
 macro_rules! many {
-    ($($(#[$meta:meta])* $vis:vis $name:ident = $table:ident ($first:ident $kind:ident $(, $column:ident $more:ident)* $(,)?);)+) => {$(
+    ($($(#[$meta:meta])* $vis:vis $name:ident = $table:ident ($first:ident $kind:ident $(, $column:ident $more:ident)* $(,)?) $(or $end:ident)?;)+) => {$(
         $(#[$meta])* $vis const $name: &$crate::db::Many = &$crate::db::Many {
             name: stringify!($name),
             columns: &[stringify!($first) $(, stringify!($column))*],
             sqlite: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") SELECT ",
                 $crate::many!(@lite $first $kind) $(, ", ", $crate::many!(@lite $column $more))*,
-                " FROM json_each($1)"
+                " FROM json_each($1)" $(, $crate::many!(@lite_end $end))?
             ),
             sqlite_group: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") VALUES ",
                 $crate::many!(@eight ", " $crate::many!(@eight ", " concat!("(?" $(, $crate::many!(@mark $column))*, ")")))
+                $(, $crate::many!(@end $end))?
             ),
             postgres: concat!(
                 "INSERT INTO ", stringify!($table), " (", stringify!($first) $(, ", ", stringify!($column))*, ") SELECT * ",
                 "FROM UNNEST(", $crate::many!(@arrays 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; $kind $($more)*), ")"
+                $(, $crate::many!(@end $end))?
             ),
             arrays: || vec![$crate::many!(@array $kind) $(, $crate::many!(@array $more))*],
         };
@@ -197,6 +199,9 @@ macro_rules! many {
         concat!($text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text, $comma, $text)
     };
     (@mark $column:ident) => { ", ?" };
+    // Without WHERE the engine would take ON for the beginning of a join.
+    (@lite_end nothing) => { " WHERE true ON CONFLICT DO NOTHING" };
+    (@end nothing) => { " ON CONFLICT DO NOTHING" };
     (@lite $column:ident uuid) => { concat!("unhex(value ->> '", stringify!($column), "')") };
     (@lite $column:ident $kind:ident) => { concat!("value ->> '", stringify!($column), "'") };
     (@arrays $number:literal $($numbers:literal)*; $kind:ident) => {

@@ -13,6 +13,7 @@ mod copy;
 mod look;
 mod many;
 mod migrate;
+mod patience;
 mod value;
 
 pub use connect::Location;
@@ -126,7 +127,7 @@ impl Db {
     ) -> Result<Vec<T>, Error> {
         Ok(match self {
             Db::Lite { readers, .. } => value::lite_as(sql, values).fetch_all(readers).await?,
-            Db::Pg(pool) => value::pg_as(sql, values).fetch_all(pool).await?,
+            Db::Pg(pool) => patience::answer(value::pg_as(sql, values).fetch_all(pool)).await?,
         })
     }
 
@@ -141,7 +142,9 @@ impl Db {
     ) -> Result<Option<T>, Error> {
         Ok(match self {
             Db::Lite { readers, .. } => value::lite_as(sql, values).fetch_optional(readers).await?,
-            Db::Pg(pool) => value::pg_as(sql, values).fetch_optional(pool).await?,
+            Db::Pg(pool) => {
+                patience::answer(value::pg_as(sql, values).fetch_optional(pool)).await?
+            }
         })
     }
 
@@ -152,7 +155,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
             Db::Lite { writer, .. } => Tx::Lite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Db::Pg(pool) => Tx::Pg(pool.begin().await?),
+            Db::Pg(pool) => Tx::Pg(patience::answer(pool.begin()).await?),
         })
     }
 
@@ -204,8 +207,7 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            Tx::Pg(tx) => value::pg(sql, values)
-                .execute(&mut **tx)
+            Tx::Pg(tx) => patience::answer(value::pg(sql, values).execute(&mut **tx))
                 .await?
                 .rows_affected(),
         })
@@ -222,7 +224,7 @@ impl Tx {
     ) -> Result<Vec<T>, Error> {
         Ok(match self {
             Tx::Lite(tx) => value::lite_as(sql, values).fetch_all(&mut **tx).await?,
-            Tx::Pg(tx) => value::pg_as(sql, values).fetch_all(&mut **tx).await?,
+            Tx::Pg(tx) => patience::answer(value::pg_as(sql, values).fetch_all(&mut **tx)).await?,
         })
     }
 
@@ -241,7 +243,9 @@ impl Tx {
                     .fetch_optional(&mut **tx)
                     .await?
             }
-            Tx::Pg(tx) => value::pg_as(sql, values).fetch_optional(&mut **tx).await?,
+            Tx::Pg(tx) => {
+                patience::answer(value::pg_as(sql, values).fetch_optional(&mut **tx)).await?
+            }
         })
     }
 
@@ -252,7 +256,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), Error> {
         match self {
             Tx::Lite(tx) => tx.commit().await?,
-            Tx::Pg(tx) => tx.commit().await?,
+            Tx::Pg(tx) => patience::answer(tx.commit()).await?,
         }
         Ok(())
     }
@@ -264,7 +268,7 @@ impl Tx {
     pub async fn rollback(self) -> Result<(), Error> {
         match self {
             Tx::Lite(tx) => tx.rollback().await?,
-            Tx::Pg(tx) => tx.rollback().await?,
+            Tx::Pg(tx) => patience::answer(tx.rollback()).await?,
         }
         Ok(())
     }
