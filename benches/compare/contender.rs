@@ -67,7 +67,7 @@ impl Contender {
         match ready {
             Some(true) => Ok(Running {
                 address,
-                _server: server,
+                server,
                 contender: self,
             }),
             _ => Err(format!(
@@ -83,5 +83,5 @@ impl Contender {
 pub struct Running {
     pub address: Address,
     pub contender: Contender,
-    _server: Server,
+    pub server: Server,
 }

@@ -49,7 +49,7 @@ Usage: cargo bench -p gatewarden-benches --bench compare -- [OPTIONS] [WORK ...]
   --medium         three rounds of 5 s
   --runs COUNT     rounds [default: 5]; stands after --medium or --quick
   --write          write docs/benchmarks.md, even if only some works ran
-  --gatewarden BIN the binary to measure [default: built with the perf profile]";
+  --gatewarden BIN the binary to measure [default: built with the release profile]";
 
 /// Whether everything that was promised was reached.
 fn run() -> Result<bool, String> {

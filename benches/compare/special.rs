@@ -140,6 +140,45 @@ pub fn latency_acct(stage: &mut Stage) -> Result<Section, String> {
     )
 }
 
+/// What memory the register and everything else may take in a storm, in MiB.
+const STORM_MIB: f64 = 500.0;
+
+/// Far more than it can answer, for a while: whoever is answered is answered in time.
+pub fn storm(stage: &mut Stage) -> Result<Section, String> {
+    let mut section = Section::default();
+    for contender in [GatewardenPostgres, GatewardenSqlite] {
+        let row = |what: &str| Row {
+            name: format!("{} {what}", contender.name()),
+            samples: Vec::new(),
+        };
+        let (mut peak, mut storm) = (row("at its peak"), row("in the storm"));
+        let mut most_mib = 0f64;
+        for _ in 0..stage.pattern.runs {
+            let running = contender.start(stage)?;
+            let options = logins(stage, "pap");
+            let full = ask(stage, &running, &options)?;
+            let rate = (full.per_second * 3.0).floor().max(1.0);
+            let more = line!["--rate", rate, "--outstanding", 100_000, "--timeout", 3];
+            peak.samples.push(full);
+            let over = [&options[..], &more].concat();
+            storm.samples.push(ask(stage, &running, &over)?);
+            most_mib = most_mib.max(running.server.peak_mib());
+        }
+        section.claims.push(Claim::ratio(&storm, &peak, 0.8));
+        let text = format!("memory of {} at most", contender.name());
+        section
+            .claims
+            .push(Claim::at_most(text, most_mib, STORM_MIB, "MiB"));
+        section.rows.extend([peak, storm]);
+    }
+    section.notes.push(
+        "The generator asks as fast as its core can, up to three times the peak; what finds no room in the server's \
+         socket counts as failed."
+            .to_owned(),
+    );
+    Ok(section)
+}
+
 pub fn accounting_on(stage: &mut Stage) -> Result<Section, String> {
     let running = GatewardenPostgres.start(stage)?;
     let mut options = reports(60.0, OPEN_AT_RESTART);
