@@ -17,6 +17,7 @@ mod freeradius;
 mod gatewarden;
 mod generator;
 mod machine;
+mod million;
 mod page;
 mod people;
 mod postgres;

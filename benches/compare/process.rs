@@ -33,9 +33,18 @@ impl Server {
 
     /// The most memory it has had, in MiB.
     pub fn peak_mib(&self) -> f64 {
+        self.of_status("VmHWM:")
+    }
+
+    /// The memory it has, in MiB.
+    pub fn memory_mib(&self) -> f64 {
+        self.of_status("VmRSS:")
+    }
+
+    fn of_status(&self, word: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(word));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
         kib.unwrap_or(f64::INFINITY) / 1024.0
     }

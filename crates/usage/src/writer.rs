@@ -412,3 +412,5 @@ fn order_of(restart: &Restart) -> (Uuid, &str, &str, &str, Time) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wrong_clock;

@@ -9,7 +9,6 @@
 //! room that owns the table and are chosen by [`Db::engine`].
 
 mod connect;
-mod copy;
 mod look;
 mod many;
 mod migrate;
@@ -17,7 +16,6 @@ mod patience;
 mod value;
 
 pub use connect::Location;
-pub use copy::CopyRows;
 pub use look::{
     About, Holder, POSTGRES_STATEMENTS as POSTGRES_LOOK_STATEMENTS,
     SQLITE_STATEMENTS as SQLITE_LOOK_STATEMENTS, STATEMENTS as LOOK_STATEMENTS,
