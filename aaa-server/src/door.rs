@@ -32,7 +32,24 @@ use kernel::{Kernel, Time};
 use radius_wire::{Code, Malformed, Packet, Request};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Reports that the database may lack before their senders are slowed down: what it takes in ten seconds.
+const LAG_RECORDS: u64 = 130_000;
+/// So many more, and they are slowed down the most.
+const LAG_MORE: u64 = 15_000;
+/// The longest wait: no NAS notices it, and whoever waits for an answer before he sends the next report sends no more than
+/// the database takes. With reports in larger groups the disk and the processor are left to the database, too.
+const LONGEST_LAG: Duration = Duration::from_millis(30);
+
+/// How long answers wait with such a backlog. Without a limit a burst that lasts would put usage, quotas and lists further
+/// and further behind, and a restart would take as long to catch up. While the database is away nobody waits: then the
+/// backlog is what the journal is for.
+fn lag(backlog: u64) -> Duration {
+    let over = backlog.saturating_sub(LAG_RECORDS).min(LAG_MORE);
+    let micros = LONGEST_LAG.as_micros() as u64 * over / LAG_MORE;
+    Duration::from_micros(micros)
+}
 
 /// What every lane shares. No lock in here is held while a packet is worked on.
 pub struct Shared {
@@ -44,6 +61,8 @@ pub struct Shared {
     pub config: RadiusConfig,
     /// Another process took this node's id: nothing may be written under it.
     pub evicted: AtomicBool,
+    /// The writer applies reports; false while the database does not take them.
+    pub is_applying: AtomicBool,
     /// What this node noted of that before it started, while the database cannot be asked.
     pub noted_applied: OnceLock<journal::Position>,
     /// The node's id is this process's: before that nothing is written under it.
@@ -101,6 +120,16 @@ impl Shared {
             || self.noted_applied.get().copied().unwrap_or_default(),
             usage::Progress::applied,
         )
+    }
+
+    /// How long answers to reports wait so that the database keeps up.
+    pub fn lag_to_even_out(&self) -> Duration {
+        match self.journal.get() {
+            Some(journal) if self.is_applying.load(Ordering::Relaxed) => {
+                lag(journal.records_beyond(self.applied()))
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     /// What all lanes counted, and what was counted beside them.
@@ -448,5 +477,23 @@ impl Shared {
         let word = identify::malformed(malformed);
         self.counts.dropped(word);
         tracing::debug!(from = %peer.address, word = word.word(), "{malformed}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_wait_a_little_when_the_database_is_far_behind_and_never_long() {
+        for (backlog, milliseconds) in [
+            (0, 0),
+            (LAG_RECORDS, 0),
+            (LAG_RECORDS + LAG_MORE / 2, 15),
+            (LAG_RECORDS + LAG_MORE, 30),
+            (u64::MAX, 30),
+        ] {
+            assert_eq!(lag(backlog).as_millis(), milliseconds, "{backlog}");
+        }
     }
 }

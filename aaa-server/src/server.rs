@@ -107,6 +107,7 @@ impl Server {
             evicted: AtomicBool::new(false),
             noted_applied: OnceLock::new(),
             has_claimed: AtomicBool::new(false),
+            is_applying: AtomicBool::new(false),
             started: Instant::now(),
             kernel: kernel.clone(),
             config,
@@ -385,6 +386,10 @@ fn open_journal(
     let hooks = Hooks {
         committed: Box::new(move |batch| {
             if let Some(shared) = committed.upgrade() {
+                let wait = shared.lag_to_even_out();
+                if !wait.is_zero() {
+                    std::thread::sleep(wait);
+                }
                 shared.acknowledge(batch.drain(..).map(|(_, acknowledgement)| acknowledgement));
             }
         }),

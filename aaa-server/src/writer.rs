@@ -98,6 +98,7 @@ pub fn run(
         }
         match runtime.block_on(writer.step()) {
             Step::Applied => {
+                shared.is_applying.store(true, Ordering::Relaxed);
                 pause = FIRST_PAUSE;
                 if !closed.load(Ordering::Acquire) {
                     std::thread::sleep(writer.linger());
@@ -109,6 +110,7 @@ pub fn run(
                 journal.wait_beyond(progress.applied(), WAIT);
             }
             Step::Failed => {
+                shared.is_applying.store(false, Ordering::Relaxed);
                 if closed.load(Ordering::Acquire) {
                     tries_left -= 1;
                     if tries_left == 0 {
