@@ -30,24 +30,32 @@ use access::word::Dropped;
 use journal::Journal;
 use kernel::{Kernel, Time};
 use radius_wire::{Code, Malformed, Packet, Request};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Reports that the database may lack before their senders are slowed down: what it takes in ten seconds.
-const LAG_RECORDS: u64 = 130_000;
+/// With so many reports that the database lacks it is behind.
+const BEHIND_RECORDS: u64 = 50_000;
+/// A burst no longer than this is taken as fast as it comes.
+const BURST_MICROS: i64 = 10_000_000;
+/// Reports that the database may lack for longer before their senders are slowed down: with as many again as
+/// [`LAG_MORE`], what it takes in less than ten seconds.
+const LAG_RECORDS: u64 = 85_000;
 /// So many more, and they are slowed down the most.
-const LAG_MORE: u64 = 15_000;
+const LAG_MORE: u64 = 20_000;
 /// The longest wait: no NAS notices it, and whoever waits for an answer before he sends the next report sends no more than
 /// the database takes. With reports in larger groups the disk and the processor are left to the database, too.
-const LONGEST_LAG: Duration = Duration::from_millis(30);
+const LONGEST_LAG: Duration = Duration::from_millis(40);
 
-/// How long answers wait with such a backlog. Without a limit a burst that lasts would put usage, quotas and lists further
-/// and further behind, and a restart would take as long to catch up. While the database is away nobody waits: then the
-/// backlog is what the journal is for.
-fn lag(backlog: u64) -> Duration {
+/// How long answers wait with such a backlog, when the database has been behind for so long. Without a limit a load that
+/// lasts would put usage, quotas and lists further and further behind, and a restart would take as long to catch up. While
+/// the database is away nobody waits: then the backlog is what the journal is for.
+fn lag(backlog: u64, behind_micros: i64) -> Duration {
+    if behind_micros < BURST_MICROS {
+        return Duration::ZERO;
+    }
     let over = backlog.saturating_sub(LAG_RECORDS).min(LAG_MORE);
-    let micros = LONGEST_LAG.as_micros() as u64 * over / LAG_MORE;
+    let micros = u64::try_from(LONGEST_LAG.as_micros()).unwrap_or(0) * over / LAG_MORE;
     Duration::from_micros(micros)
 }
 
@@ -63,6 +71,8 @@ pub struct Shared {
     pub evicted: AtomicBool,
     /// The writer applies reports; false while the database does not take them.
     pub is_applying: AtomicBool,
+    /// Since when the database has been behind, in micro-seconds from the start; 0 when it is not.
+    pub behind_since: AtomicI64,
     /// What this node noted of that before it started, while the database cannot be asked.
     pub noted_applied: OnceLock<journal::Position>,
     /// The node's id is this process's: before that nothing is written under it.
@@ -126,7 +136,18 @@ impl Shared {
     pub fn lag_to_even_out(&self) -> Duration {
         match self.journal.get() {
             Some(journal) if self.is_applying.load(Ordering::Relaxed) => {
-                lag(journal.records_beyond(self.applied()))
+                let backlog = journal.records_beyond(self.applied());
+                let since = self.behind_since.load(Ordering::Relaxed);
+                let now = self.micros();
+                if backlog < BEHIND_RECORDS {
+                    self.behind_since.store(0, Ordering::Relaxed);
+                    return Duration::ZERO;
+                }
+                if since == 0 {
+                    self.behind_since.store(now.max(1), Ordering::Relaxed);
+                    return Duration::ZERO;
+                }
+                lag(backlog, now - since)
             }
             _ => Duration::ZERO,
         }
@@ -486,14 +507,17 @@ mod tests {
 
     #[test]
     fn answers_wait_a_little_when_the_database_is_far_behind_and_never_long() {
-        for (backlog, milliseconds) in [
-            (0, 0),
-            (LAG_RECORDS, 0),
-            (LAG_RECORDS + LAG_MORE / 2, 15),
-            (LAG_RECORDS + LAG_MORE, 30),
-            (u64::MAX, 30),
+        let lasts = BURST_MICROS;
+        for (backlog, behind, milliseconds) in [
+            (0, lasts, 0),
+            (LAG_RECORDS, lasts, 0),
+            (LAG_RECORDS + LAG_MORE / 2, lasts, 20),
+            (LAG_RECORDS + LAG_MORE, lasts, 40),
+            (u64::MAX, i64::MAX, 40),
+            (u64::MAX, lasts - 1, 0),
         ] {
-            assert_eq!(lag(backlog).as_millis(), milliseconds, "{backlog}");
+            let wait = lag(backlog, behind).as_millis();
+            assert_eq!(wait, milliseconds, "{backlog} for {behind}");
         }
     }
 }

@@ -22,7 +22,7 @@ use kernel::Kernel;
 use kernel::node::Lease;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -108,6 +108,7 @@ impl Server {
             noted_applied: OnceLock::new(),
             has_claimed: AtomicBool::new(false),
             is_applying: AtomicBool::new(false),
+            behind_since: AtomicI64::new(0),
             started: Instant::now(),
             kernel: kernel.clone(),
             config,
