@@ -412,5 +412,3 @@ fn order_of(restart: &Restart) -> (Uuid, &str, &str, &str, Time) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wrong_clock;
