@@ -177,8 +177,8 @@ fn tell(journal: &Journal<Acknowledgement>, note: &Note, applied: Position) {
     for line in crate::applied_note::compare(before.as_ref(), durable, applied) {
         tracing::warn!("{line}");
     }
-    if applied < durable {
-        let reports = durable.0 - applied.0;
+    let reports = journal.records_beyond(applied);
+    if reports > 0 {
         tracing::info!(
             reports,
             "accounting reports that the database lacks are applied now"

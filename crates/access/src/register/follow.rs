@@ -233,6 +233,9 @@ impl Follower {
             return Ok(0);
         };
         self.register.people.begin_news();
+        if let Some(keeper) = &self.keeper {
+            keeper.begin_news();
+        }
         let mut parts = Parts::default();
         let mut people = Vec::new();
         for event in &events {

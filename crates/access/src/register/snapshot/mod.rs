@@ -36,7 +36,7 @@ const HEARD_EVERY: Duration = Duration::from_secs(10);
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// What may be added to a small snapshot before it is written anew.
 const LEAST_GROWTH_OCTETS: u64 = 8 * 1024 * 1024;
-/// People whose changes wait for a disk that fails. With more the snapshot is given up.
+/// Changes that wait for a disk that fails. With more the snapshot is given up.
 const MAX_PENDING: usize = 100_000;
 
 /// Where a snapshot lies, and which database it is of.
@@ -135,6 +135,16 @@ impl Keeper {
         self.write(Content::Other, &Record::Locks(locks));
     }
 
+    /// News is about to be read. What was told of news whose reading failed is told again; only what the disk did not take
+    /// stays.
+    pub(super) fn begin_news(&self) {
+        if let State::Following(following) = &mut *self.state()
+            && !following.is_failing
+        {
+            following.pending = Change::default();
+        }
+    }
+
     /// A lock that began.
     pub(super) fn locked(&self, lock: &NewLock) {
         if let State::Following(following) = &mut *self.state() {
@@ -219,8 +229,10 @@ impl Keeper {
                 if let Record::Change(change) = record {
                     following.pending = *change;
                 }
-                if following.pending.people.len() > MAX_PENDING {
+                if following.pending.len() > MAX_PENDING {
                     *state = State::Idle;
+                    // Who was shut out since would get in with it.
+                    let _ = std::fs::remove_file(&self.place.path);
                     return self.give_up(&e);
                 }
             }

@@ -75,12 +75,14 @@ pub(super) struct Change {
 }
 
 impl Change {
+    /// How much became true.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.policy.is_some()) + self.people.len() + self.gone.len() + self.locks.len()
+    }
+
     /// Whether nothing became true.
     pub(super) fn is_empty(&self) -> bool {
-        self.policy.is_none()
-            && self.people.is_empty()
-            && self.gone.is_empty()
-            && self.locks.is_empty()
+        self.len() == 0
     }
 }
 

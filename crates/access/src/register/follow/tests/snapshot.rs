@@ -172,6 +172,30 @@ async fn what_one_process_knew_the_next_knows_without_the_database() {
 }
 
 #[tokio::test]
+async fn news_that_cannot_be_read_is_told_once_however_often_it_is_tried() {
+    let mut house = house().await;
+    let (alice, _) = house.admit("alice").await;
+    house.first().await;
+    let before = std::fs::metadata(house.path()).unwrap().len();
+    // Alice is read each time, and bob never: his key is not in the ring.
+    let news = News::new(identity::PERSON_CHANGED, None, alice.0);
+    house.tell(news).await;
+    let (bob, in_acme) = house.admit("bob").await;
+    house.set(in_acme, "Tunnel-Password := 'x'").await;
+    let sealed = "UPDATE access_reply SET value = 'v1:other:x:x' WHERE membership_id = $1";
+    house.run(sealed, in_acme).await;
+    for _ in 0..50 {
+        assert!(house.follower.catch_up().await.is_err());
+    }
+    let lost = "DELETE FROM access_reply WHERE membership_id = $1";
+    house.run(lost, in_acme).await;
+    assert!(house.step().await && house.is_active(bob));
+    let grown = std::fs::metadata(house.path()).unwrap().len() - before;
+    assert!(grown < 2_000, "{grown}");
+    assert!(house.next(DATABASE).is_some() && house.knows("bob"));
+}
+
+#[tokio::test]
 async fn nothing_can_be_read_in_it() {
     let mut house = house().await;
     house
