@@ -37,6 +37,8 @@ const LOGGED_DAYS: i64 = 7;
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// Attempts in one transaction.
 const BATCH: usize = 500;
+/// How long they are gathered: a thread that woke for each would take a lane's core for each.
+const GATHERED: Duration = Duration::from_millis(20);
 /// How often batches are written: an operator who asks "why was he refused" should not have to wait.
 const EVERY: Duration = Duration::from_millis(100);
 /// Drops kept per second of one NAS, and of all strangers together: a flood of rubbish must not fill the table, and
@@ -71,33 +73,39 @@ impl Rate {
     }
 }
 
-/// The same, shared by all receive threads: once a second is used up it is only looked at.
+/// In microseconds.
+const SECOND: u64 = 1_000_000;
+
+/// So many a second, shared by all receive threads: a second's worth at once after a quiet time, and then one at a time,
+/// evenly. Were they taken from the start of each second, everything that they cost would come at once, too.
 #[derive(Default)]
 struct SharedRate {
-    /// The second in the upper half, what was used of it in the lower.
-    state: AtomicU64,
+    /// When the next one would be due if they came evenly, in Unix microseconds.
+    due: AtomicU64,
 }
 
 impl SharedRate {
-    fn split(state: u64, now: Time) -> (u64, u64) {
-        let second = now.unix_seconds().unsigned_abs() & 0xffff_ffff;
-        match state >> 32 == second {
-            true => (second, state & 0xffff_ffff),
-            false => (second, 0),
-        }
+    /// When the one after this is due; none if this has no room.
+    fn next(due: u64, now: Time, limit: u32) -> Option<u64> {
+        let now = now.unix_micros().unsigned_abs();
+        // A clock that was set back does not keep anybody waiting.
+        let due = match due > now + SECOND {
+            true => now,
+            false => due.max(now),
+        };
+        let next = due + SECOND.checked_div(limit.into())?.max(1);
+        (next <= now + SECOND).then_some(next)
     }
 
     fn has_room(&self, now: Time, limit: u32) -> bool {
-        Self::split(self.state.load(Ordering::Relaxed), now).1 < u64::from(limit)
+        Self::next(self.due.load(Ordering::Relaxed), now, limit).is_some()
     }
 
     fn take(&self, now: Time, limit: u32) -> bool {
-        let next = |state| {
-            let (second, used) = Self::split(state, now);
-            (used < u64::from(limit)).then_some(second << 32 | (used + 1))
-        };
-        self.state
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        self.due
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+                Self::next(due, now, limit)
+            })
             .is_ok()
     }
 }
@@ -478,8 +486,10 @@ pub fn run_log(shared: &Shared, data: &Path, closed: &AtomicBool) {
                 }
             }
         }
-        if is_last && attempts.is_empty() {
-            return;
+        match (is_last, attempts.is_empty()) {
+            (true, true) => return,
+            (true, false) | (false, true) => {}
+            (false, false) => std::thread::sleep(GATHERED),
         }
     }
 }
@@ -523,6 +533,26 @@ mod tests {
         let taken = (0..10).filter(|_| rate.take(at(5), 3)).count();
         assert_eq!(taken, 3);
         assert!(rate.take(at(6), 3));
+    }
+
+    #[test]
+    fn a_shared_rate_gives_a_second_at_once_and_then_evenly() {
+        let rate = SharedRate::default();
+        let at = |micros: i64| Time::from_unix_micros(1_000_000_000 + micros);
+        let taken = |micros, times: usize| {
+            let taken = |_: &usize| rate.take(at(micros), 100);
+            (0..times).filter(taken).count()
+        };
+        assert_eq!(taken(0, 1_000), 100, "a second's worth");
+        assert!(!rate.has_room(at(9_999), 100));
+        assert!(rate.has_room(at(10_000), 100));
+        let later: usize = (0..1_000)
+            .map(|millisecond| taken(millisecond * 1_000, 45))
+            .sum();
+        assert_eq!(later, 99, "one each ten milliseconds, from the tenth");
+        assert_eq!(taken(100_000_000, 1_000), 100, "no more after a long time");
+        assert_eq!(taken(0, 1_000), 100, "the clock was set back");
+        assert!(!rate.take(at(200_000_000), 0), "none are wanted");
     }
 
     #[test]
