@@ -40,7 +40,7 @@ kernel::config! {
         /// Accepts kept in the attempts table, per second; refusals are always kept. The rest is counted.
         kept_accepts_per_second: u32 = 50,
         /// Accepts kept in this node's own log of attempts, per second; refusals are always kept there too.
-        logged_accepts_per_second: u32 = 1_000,
+        logged_accepts_per_second: u32 = 200,
         /// Room for that log, in MiB; what is older goes first, and nothing is kept longer than a week. 0 keeps none.
         attempts_log_mib: u64 = 64,
         /// How long logins go on while the database does not answer, in seconds. After that the server falls silent: who

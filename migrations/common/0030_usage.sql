@@ -110,6 +110,7 @@ CREATE TABLE journal_checkpoint (
     journal  TEXT NOT NULL,
     position BIGINT NOT NULL,
     modified TIMESTAMPTZ NOT NULL,
+    latest   TIMESTAMPTZ,                     -- the latest moment at which a report up to here came in
     PRIMARY KEY (node, journal)
 );
 

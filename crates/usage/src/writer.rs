@@ -32,9 +32,10 @@ pub const REPORTS_APPLIED: &str = "reports.applied";
 kernel::statements! {
     /// Statements that both engines run.
     pub STATEMENTS;
-    SET_CHECKPOINT = "INSERT INTO journal_checkpoint (node, journal, position, modified) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (node, journal) DO UPDATE SET position = excluded.position, modified = excluded.modified";
-    CHECKPOINT = "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2";
+    SET_CHECKPOINT = "INSERT INTO journal_checkpoint (node, journal, position, modified, latest)
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (node, journal) DO UPDATE
+        SET position = excluded.position, modified = excluded.modified, latest = excluded.latest";
+    CHECKPOINT = "SELECT position, latest FROM journal_checkpoint WHERE node = $1 AND journal = $2";
     KEEP_UNREADABLE = "INSERT INTO report_unreadable (node, journal, position, reason, octets, at)
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (node, journal, position) DO NOTHING";
     FORGET_UNREADABLE = "DELETE FROM report_unreadable WHERE (node, journal, position) IN
@@ -45,13 +46,13 @@ kernel::statements! {
 kernel::statements! {
     /// SQLite's own.
     pub SQLITE_STATEMENTS;
-    SQLITE_LOCK_CHECKPOINT = "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2";
+    SQLITE_LOCK_CHECKPOINT = "SELECT position, latest FROM journal_checkpoint WHERE node = $1 AND journal = $2";
 }
 kernel::statements! {
     /// PostgreSQL's own.
     pub POSTGRES_STATEMENTS;
     POSTGRES_LOCK_CHECKPOINT =
-        "SELECT position FROM journal_checkpoint WHERE node = $1 AND journal = $2 FOR UPDATE";
+        "SELECT position, latest FROM journal_checkpoint WHERE node = $1 AND journal = $2 FOR UPDATE";
 }
 
 /// Whose journal a batch comes from.
@@ -99,9 +100,10 @@ pub struct Applied {
     pub repeated: usize,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Default, sqlx::FromRow)]
 struct CheckpointRow {
     position: i64,
+    latest: Option<Time>,
 }
 
 /// How far a journal is applied; 0 for not at all.
@@ -112,11 +114,11 @@ pub async fn checkpoint(db: &kernel::Db, origin: &Origin) -> Result<Position, Er
     let row: Option<CheckpointRow> = db
         .first(CHECKPOINT, kernel::values![&origin.node, &origin.journal])
         .await?;
-    Ok(row.map_or(Position(0), CheckpointRow::position))
+    Ok(row.unwrap_or_default().position())
 }
 
 impl CheckpointRow {
-    fn position(self) -> Position {
+    fn position(&self) -> Position {
         Position(u64::try_from(self.position).unwrap_or(0))
     }
 }
@@ -185,7 +187,8 @@ async fn apply_once(
     let now = kernel.now();
     let mut tx = kernel.db.begin().await?;
     store::plan(&mut tx).await?;
-    let applied_to = lock_checkpoint(&mut tx, origin).await?;
+    let checkpoint = lock_checkpoint(&mut tx, origin).await?;
+    let applied_to = checkpoint.position();
     if applied_to < stretch.after {
         tx.rollback().await?;
         return Ok(Outcome::Behind(applied_to));
@@ -198,6 +201,7 @@ async fn apply_once(
         unreadable: 0,
         repeated: 0,
     };
+    let mut latest = checkpoint.latest;
     let mut reports = Vec::new();
     for (position, item) in items {
         if *position <= applied_to {
@@ -205,7 +209,12 @@ async fn apply_once(
             continue;
         }
         match read(item) {
-            Ok(report) => reports.push(report),
+            Ok(mut report) => {
+                report.latest =
+                    latest.map_or(report.received, |latest| latest.max(report.received));
+                latest = Some(report.latest);
+                reports.push(report);
+            }
             Err((reason, octets)) => {
                 keep_unreadable(&mut tx, origin, *position, &reason, &octets, now).await?;
                 applied.unreadable += 1;
@@ -229,7 +238,7 @@ async fn apply_once(
     let position = i64::try_from(upto.0).unwrap_or(i64::MAX);
     tx.run(
         SET_CHECKPOINT,
-        kernel::values![&origin.node, &origin.journal, position, now],
+        kernel::values![&origin.node, &origin.journal, position, now, latest],
     )
     .await?;
     if !reports.is_empty() {
@@ -261,7 +270,7 @@ fn read(item: &Result<Entry, BadEntry>) -> Result<Report, (String, Vec<u8>)> {
     }
 }
 
-async fn lock_checkpoint(tx: &mut Tx, origin: &Origin) -> Result<Position, Error> {
+async fn lock_checkpoint(tx: &mut Tx, origin: &Origin) -> Result<CheckpointRow, Error> {
     let sql = match tx.engine() {
         Engine::Sqlite => SQLITE_LOCK_CHECKPOINT,
         Engine::Postgres => POSTGRES_LOCK_CHECKPOINT,
@@ -269,7 +278,7 @@ async fn lock_checkpoint(tx: &mut Tx, origin: &Origin) -> Result<Position, Error
     let row: Option<CheckpointRow> = tx
         .first(sql, kernel::values![&origin.node, &origin.journal])
         .await?;
-    Ok(row.map_or(Position(0), CheckpointRow::position))
+    Ok(row.unwrap_or_default())
 }
 
 /// Keeps whole what was acknowledged and cannot become a session.
@@ -412,3 +421,5 @@ fn order_of(restart: &Restart) -> (Uuid, &str, &str, &str, Time) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wrong_clock;

@@ -157,6 +157,9 @@ pub enum Unreadable {
 pub struct Report {
     /// When it reached us.
     pub received: Time,
+    /// When this or a report before it reached this node, whichever is later: beyond `received` where the node's clock
+    /// was set back in between.
+    pub latest: Time,
     /// When what it reports happened, as far as that can be believed (see [`moment`]).
     pub event_time: Time,
     /// The NAS.
@@ -244,6 +247,7 @@ impl Report {
         }
         Ok(Report {
             received: entry.received,
+            latest: entry.received,
             event_time: moment::of_event(
                 entry.received,
                 integer(packet, number::ACCT_DELAY_TIME),

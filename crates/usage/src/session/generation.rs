@@ -8,7 +8,7 @@
 //! - *after it*: the report's session began when this one was over. For a session whose end was not reported, a Start
 //!   says so, or a session time that has gone back.
 //! - *after a restart* of its NAS.
-//! - *before it*: the report's event was before this session began.
+//! - *before it*: the report's event was before this session began, and that is not our own clock's fault.
 //!
 //! Among those that remain, the one that began nearest is meant. A session whose id went to a later one is over.
 
@@ -121,8 +121,13 @@ fn relation(row: &Session, report: &Report, restarts: &[Restart]) -> Relation {
     if is_after {
         return Relation::After;
     }
-    // A clock that was set between two reports moves events by as much as is believed of it.
-    if row.ledger.knows_begin() && row.started.seconds_since(event) > moment::TRUST_SECONDS {
+    // A NAS's clock that was set between two reports moves events by as much as is believed of it. Ours was set back if
+    // the session began after this report came in, and this node had been as far by then: that says nothing about before
+    // and after. Another node's report, which waited in its journal, does.
+    let was_clock_set_back = row.started.seconds_since(report.received) > moment::TRUST_SECONDS
+        && row.started <= report.latest;
+    let is_before = row.started.seconds_since(event) > moment::TRUST_SECONDS;
+    if row.ledger.knows_begin() && is_before && !was_clock_set_back {
         return Relation::Before;
     }
     Relation::Same

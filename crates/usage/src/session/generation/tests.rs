@@ -152,12 +152,12 @@ fn late_reports_of_an_earlier_session_find_it_or_make_it() {
         check(&[early, later], &sent, &[], expect);
         check(&[later, early], &sent, &[], expect.map(|place| 1 - place));
     }
-    check(
-        &[later],
-        &Sent::new(STOP, 300).counts(300, 10, 10),
-        &[],
-        None,
-    );
+    let late = Sent::new(STOP, 300).counts(300, 10, 10);
+    check(&[later], &late, &[], None);
+    // The same from a node whose clock had been past the later one's begin is no late report.
+    let mut report = late.read();
+    report.latest = at(2_000);
+    assert_eq!(choose(&rows(&[later]), &report, &[]), Some(0));
 }
 
 #[test]
