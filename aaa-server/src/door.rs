@@ -40,7 +40,7 @@ const BEHIND_RECORDS: u64 = 50_000;
 const BURST_MICROS: i64 = 10_000_000;
 /// Reports that the database may lack for longer before their senders are slowed down: with as many again as
 /// [`LAG_MORE`], what it takes in less than ten seconds.
-const LAG_RECORDS: u64 = 85_000;
+const LAG_RECORDS: u64 = 70_000;
 /// So many more, and they are slowed down the most.
 const LAG_MORE: u64 = 20_000;
 /// The longest wait: no NAS notices it, and whoever waits for an answer before he sends the next report sends no more than

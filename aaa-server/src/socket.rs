@@ -34,7 +34,7 @@ const RECEIVE_WAIT: Duration = Duration::from_millis(200);
 pub struct Peer {
     /// The sender.
     pub address: SocketAddr,
-    /// The address that was asked; `None` where the system does not say.
+    /// The address that was asked; `None` where the socket has only one, or the system does not say.
     pub local: Option<IpAddr>,
 }
 
@@ -59,9 +59,17 @@ impl DoorSocket {
         if address.is_ipv6() {
             // IPv4 has sockets of its own: without this both could not share a port.
             socket.set_only_v6(true)?;
-            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-        } else {
-            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        }
+        // Which of the machine's addresses was asked, so that the answer leaves from there. Where it is bound to one,
+        // that is known, and the system need not tell it with each.
+        match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            }
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            }
+            _ => {}
         }
         // How much found no room comes with each datagram. Without it nobody is held to a share.
         let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
@@ -370,7 +378,8 @@ mod tests {
         while came.len() < 2 {
             inbox.receive(&door).expect("receive");
             for (octets, peer) in inbox.datagrams() {
-                assert_eq!(peer.local, Some(to.ip()));
+                let is_one_of_many = door.local_address().ip().is_unspecified();
+                assert_eq!(peer.local, is_one_of_many.then_some(to.ip()));
                 came.push(octets.to_vec());
                 outbox.put(b"answer", peer);
                 outbox.put(octets, peer);
@@ -389,24 +398,27 @@ mod tests {
     fn an_answer_leaves_from_the_address_that_was_asked() {
         exchange("0.0.0.0:0", "127.0.0.1");
         exchange("0.0.0.0:0", "127.0.0.3");
+        exchange("127.0.0.3:0", "127.0.0.3");
         exchange("[::]:0", "::1");
+        exchange("[::1]:0", "::1");
     }
 
     #[test]
     fn a_socket_that_runs_over_tells_it_and_still_knows_which_address_was_asked() {
-        let door = DoorSocket::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+        let door = DoorSocket::bind("0.0.0.0:0".parse().expect("address")).expect("bind");
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let to = SocketAddr::new(here, door.local_address().port());
         let asking = UdpSocket::bind("127.0.0.1:0").expect("bind");
         let mut inbox = Inbox::default();
         let mut told = 0;
         // Until its queue is full, more than once: what lies in it before the first loss tells of none.
         for _ in 0..3 {
             for _ in 0..20_000 {
-                let _ = asking.send_to(&[7; 400], door.local_address());
+                let _ = asking.send_to(&[7; 400], to);
             }
             let mut came = 0;
             while came < 100_000 && inbox.receive(&door).is_ok() {
                 came += inbox.datagrams().count();
-                let here = door.local_address().ip();
                 assert!(inbox.datagrams().all(|(_, peer)| peer.local == Some(here)));
             }
             assert!(inbox.lost() >= told);

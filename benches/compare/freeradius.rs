@@ -63,6 +63,7 @@ fn prepare(stage: &mut Stage) -> Result<(), String> {
         .postgres
         .run(DATABASE, &Path::new(PACKAGED).join("schema.sql"))?;
     stage.postgres.ask(DATABASE, &people::radcheck())?;
+    stage.postgres.rest(DATABASE)?;
     Ok(())
 }
 

@@ -94,7 +94,7 @@ pub fn start(stage: &mut Stage, address: Address, has_postgres: bool) -> Result<
         people::slow(&file)?;
         import(&place, &file, None, "0,1")?;
         if has_postgres {
-            stage.postgres.ask(DATABASE, "ANALYZE")?;
+            stage.postgres.rest(DATABASE)?;
         }
     }
     let http = stage.port();

@@ -66,6 +66,16 @@ pub fn load() -> String {
         .join(" ")
 }
 
+/// What the machine's host has taken of all cores for others since the start, in seconds of one core.
+pub fn stolen_seconds() -> f64 {
+    let ticks = read("/proc/stat")
+        .split_whitespace()
+        .nth(8)
+        .and_then(|word| word.parse::<f64>().ok());
+    // The kernel counts in hundredths for everybody who reads this file (`USER_HZ`).
+    ticks.unwrap_or(0.0) / 100.0
+}
+
 /// What the cores have done so far: busy and all ticks of each.
 pub struct Ticks(Vec<(u64, u64)>);
 

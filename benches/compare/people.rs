@@ -36,7 +36,7 @@ pub fn radcheck() -> String {
     format!(
         "INSERT INTO radcheck (username, attribute, op, value)
          SELECT 'user' || lpad(n::text, 6, '0'), 'Cleartext-Password', ':=', 'pw' || lpad(n::text, 6, '0')
-         FROM generate_series(0, {}) AS n; ANALYZE;",
+         FROM generate_series(0, {}) AS n",
         USERS - 1
     )
 }

@@ -141,6 +141,15 @@ impl Postgres {
         good(SERVER_CORE, &self.psql(database, line!["-c", sql])).map(|text| text.trim().to_owned())
     }
 
+    /// Does at once what it would do by itself some time after many rows have come in, so that it does not do so while
+    /// something is measured.
+    pub fn rest(&self, database: &str) -> Result<(), String> {
+        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            self.ask(database, statement)?;
+        }
+        Ok(())
+    }
+
     /// Runs a file of SQL.
     pub fn run(&self, database: &str, file: &Path) -> Result<(), String> {
         good(

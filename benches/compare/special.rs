@@ -92,7 +92,8 @@ fn settle(stage: &Stage) {
     });
 }
 
-/// The latency at half of what was reached just before.
+/// The latency at half of what was reached just before, and beside it the null responder's at the same rate: what the
+/// machine itself takes.
 fn half(
     stage: &mut Stage,
     contenders: &[Contender],
@@ -100,28 +101,39 @@ fn half(
     milliseconds: f64,
 ) -> Result<Section, String> {
     let mut section = Section::default();
+    let stolen_before = machine::stolen_seconds();
     for contender in contenders {
-        let mut row = Row {
-            name: format!("{} at half", contender.name()),
+        let row = |name: String| Row {
+            name,
             samples: Vec::new(),
         };
+        let mut at_half = row(format!("{} at half", contender.name()));
+        let mut floor = row(format!("{} at that rate", Contender::Null.name()));
         for _ in 0..stage.pattern.runs {
             let running = contender.start(stage)?;
             let options = options(stage);
             let full = ask(stage, &running, &options)?;
             let rate = line!["--rate", (full.per_second / 2.0).floor().max(1.0)];
-            row.samples
-                .push(ask(stage, &running, &[&options[..], &rate].concat())?);
+            let options = [&options[..], &rate].concat();
+            at_half.samples.push(ask(stage, &running, &options)?);
+            drop(running);
+            let null = Contender::Null.start(stage)?;
+            floor.samples.push(ask(stage, &null, &options)?);
         }
-        let p99 = row.median(|sample| sample.p99);
+        let p99 = at_half.median(|sample| sample.p99);
         section.claims.push(Claim::at_most(
-            format!("p99 of {}", row.name),
+            format!("p99 of {}", at_half.name),
             p99,
             milliseconds,
             "ms",
         ));
-        section.rows.push(row);
+        section.rows.extend([at_half, floor]);
     }
+    section.notes.push(format!(
+        "Load average at the end: {}; the host took {:.1} s of the cores for others meanwhile.",
+        machine::load(),
+        machine::stolen_seconds() - stolen_before
+    ));
     Ok(section)
 }
 
@@ -158,7 +170,7 @@ pub fn storm(stage: &mut Stage) -> Result<Section, String> {
             let options = logins(stage, "pap");
             let full = ask(stage, &running, &options)?;
             let rate = (full.per_second * 3.0).floor().max(1.0);
-            let more = line!["--rate", rate, "--outstanding", 100_000, "--timeout", 3];
+            let more = line!["--rate", rate, "--outstanding", 500_000, "--timeout", 3];
             peak.samples.push(full);
             let over = [&options[..], &more].concat();
             storm.samples.push(ask(stage, &running, &over)?);

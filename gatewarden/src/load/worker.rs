@@ -36,6 +36,9 @@ const MANY_PORTS: usize = 64;
 const SPIN_NANOS: u64 = 60_000;
 /// Ports the system names as ready at once.
 const EVENTS: usize = 64;
+/// Questions put before answers are looked for, though more are due: a generator that cannot keep up with its rate must
+/// not leave answers lying until they seem late.
+const AT_ONCE: u64 = 256;
 /// Batches taken from one port before the others have their turn.
 const BATCHES_A_TURN: usize = 4;
 
@@ -214,7 +217,12 @@ impl<'p> Worker<'p> {
             Pace::Closed { outstanding } => {
                 u64::from(outstanding).saturating_sub(self.in_flight() as u64)
             }
-            Pace::Open { .. } => self.share.pace.due(now).saturating_sub(self.asked),
+            Pace::Open { .. } => self
+                .share
+                .pace
+                .due(now)
+                .saturating_sub(self.asked)
+                .min(AT_ONCE),
         };
         let allowed = allowed.min(self.share.count - self.asked);
         let now_seconds = match self.reports.ports.is_empty() {
@@ -257,7 +265,8 @@ impl<'p> Worker<'p> {
         flight.tries = 1;
         flight.moment = moment.unwrap_or(now);
         flight.sent = now;
-        flight.is_counted = flight.moment >= self.plan.warm_up;
+        // By when it is put: a generator that cannot keep up with its rate would still be in the warm-up at the end.
+        flight.is_counted = now >= self.plan.warm_up;
         flight.is_wrong = false;
         flight.report = report;
         let plan = self.plan;
