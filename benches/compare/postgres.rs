@@ -141,6 +141,16 @@ impl Postgres {
         good(SERVER_CORE, &self.psql(database, line!["-c", sql])).map(|text| text.trim().to_owned())
     }
 
+    /// Lets the connections that are made from now on use these cores.
+    pub fn use_cores(&self, cores: &str) -> Result<(), String> {
+        let file = self.folder.join("data/postmaster.pid");
+        let text =
+            std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let process = text.lines().next().unwrap_or_default();
+        let command = line!["taskset", "-a", "-p", "-c", cores, process];
+        good(SERVER_CORE, &command).map(|_| ())
+    }
+
     /// Does at once what it would do by itself some time after many rows have come in, so that it does not do so while
     /// something is measured.
     pub fn rest(&self, database: &str) -> Result<(), String> {
