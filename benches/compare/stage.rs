@@ -41,7 +41,6 @@ impl Pattern {
     pub fn medium() -> Self {
         Self {
             runs: 3,
-            accounting_seconds: 5.0,
             ..Self::default()
         }
     }

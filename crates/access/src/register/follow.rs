@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 
 /// People in one page of the first load.
-const PAGE: usize = 5_000;
+const PAGE: usize = 2_000;
 /// Pages that are read at once: a few megabytes each, and connections are left for those who write.
 const PAGES_AT_ONCE: usize = 4;
 
