@@ -38,6 +38,13 @@ impl Contender {
         )
     }
 
+    fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Contender::GatewardenPostgres | Contender::GatewardenSqlite
+        )
+    }
+
     /// Starts it on the server's core and waits until it answers.
     pub fn start(self, stage: &mut Stage) -> Result<Running, String> {
         let address = Address(stage.port());
@@ -62,7 +69,9 @@ impl Contender {
             if !server.is_running() {
                 return Some(false);
             }
-            generator::is_alive(stage, address).then_some(true)
+            // Gatewarden answers while it is still loading: what is measured is what it is like afterwards.
+            let is_loaded = !self.is_ours() || stage.last_log_says("READY");
+            (is_loaded && generator::is_alive(stage, address)).then_some(true)
         });
         match ready {
             Some(true) => Ok(Running {

@@ -72,16 +72,25 @@ pub fn import(
     Ok(took)
 }
 
+fn name(has_postgres: bool) -> &'static str {
+    match has_postgres {
+        true => "gatewarden-postgres",
+        false => "gatewarden-sqlite",
+    }
+}
+
+/// The beginning of every command that is about the installation that answers.
+pub fn installation(stage: &Stage, has_postgres: bool) -> Result<Vec<String>, String> {
+    let folder = stage.folder(name(has_postgres))?;
+    let url = has_postgres.then(|| stage.postgres_url(DATABASE));
+    Ok(place(stage, &folder, url.as_deref()))
+}
+
 /// Starts it with the 100,000 users; the first time it is made.
 pub fn start(stage: &mut Stage, address: Address, has_postgres: bool) -> Result<Server, String> {
-    let name = if has_postgres {
-        "gatewarden-postgres"
-    } else {
-        "gatewarden-sqlite"
-    };
+    let name = name(has_postgres);
     let folder = stage.folder(name)?;
-    let url = has_postgres.then(|| stage.postgres_url(DATABASE));
-    let place = place(stage, &folder, url.as_deref());
+    let place = installation(stage, has_postgres)?;
     if !stage.is_prepared(name) {
         if has_postgres {
             stage.postgres.create(DATABASE)?;

@@ -141,6 +141,11 @@ impl Stage {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// Whether the last server has said this.
+    pub fn last_log_says(&self, word: &str) -> bool {
+        std::fs::read_to_string(&self.last_log).is_ok_and(|log| log.contains(word))
+    }
+
     /// Keeps a command for the report, without what differs from run to run.
     pub fn remember(&mut self, core: u32, command: &[String]) {
         let is_port = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
