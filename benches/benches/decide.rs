@@ -6,7 +6,6 @@ use access::facts::{
 };
 use access::question::Question;
 use access::register::Names;
-use access::rule::RuleSet;
 use divan::{Bencher, black_box};
 use identity::{Kind, MembershipId, PersonId};
 use kernel::id::Uuid;
@@ -36,8 +35,7 @@ fn facts() -> Facts {
         expires: None,
         is_verified: true,
         password_updated: None,
-        rules: Arc::new(RuleSet::default()),
-        groups: Arc::from([]),
+        standing: Arc::default(),
     };
     let person = PersonFacts {
         id: PersonId(Uuid::from_u128(3)),

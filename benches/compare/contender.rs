@@ -38,7 +38,7 @@ impl Contender {
         )
     }
 
-    fn is_ours(self) -> bool {
+    pub fn is_ours(self) -> bool {
         matches!(
             self,
             Contender::GatewardenPostgres | Contender::GatewardenSqlite

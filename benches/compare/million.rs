@@ -151,6 +151,7 @@ pub fn million(stage: &mut Stage) -> Result<Section, String> {
     };
     let sample = ask(stage, &running, &reports)?;
     begun.server = running.server;
+    crate::special::drained(&place);
     section.claims.push(Claim::at_most(
         format!("memory with {} sessions beside them", sample.accepted),
         begun.server.memory_mib(),

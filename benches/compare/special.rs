@@ -80,14 +80,23 @@ pub fn lifecycles(stage: &mut Stage) -> Result<Section, String> {
 /// Waits until the database has every report. The server is asked: to count what PostgreSQL has takes so long that it
 /// would hold up what is measured.
 fn caught_up(stage: &Stage, contender: Contender) -> Result<(), String> {
-    let place = gatewarden::installation(stage, contender == GatewardenPostgres)?;
-    let status = [place, line!["status", "--json"]].concat();
+    if contender.is_ours() {
+        drained(&gatewarden::installation(
+            stage,
+            contender == GatewardenPostgres,
+        )?);
+    }
+    Ok(())
+}
+
+/// The same of a server by its place.
+pub fn drained(place: &[String]) {
+    let status = [place, &line!["status", "--json"]].concat();
     until(DRAIN_LIMIT, || {
         let said = finish(GENERATOR_CORE, &status).ok()?;
         let json: serde_json::Value = serde_json::from_slice(&said.stdout).ok()?;
         (json["server"]["journal"]["backlog_records"] == 0).then_some(())
     });
-    Ok(())
 }
 
 /// The latency at half of what was reached just before, and beside it the null responder's at the same rate: what the
@@ -111,6 +120,8 @@ fn half(
             let running = contender.start(stage)?;
             let options = options(stage);
             let full = ask(stage, &running, &options)?;
+            // What the full rate left behind is not the half rate's.
+            caught_up(stage, *contender)?;
             let rate = line!["--rate", (full.per_second / 2.0).floor().max(1.0)];
             let options = [&options[..], &rate].concat();
             at_half.samples.push(ask(stage, &running, &options)?);

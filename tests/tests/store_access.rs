@@ -161,6 +161,6 @@ on_both_engines! {
         let found = register.people().find(None, Kind::Email, "carol@example.org").unwrap();
         assert_eq!((found.id, found.username()), (carol, "carol"));
         let found = register.people().find(Some(isp.id), Kind::Username, "alice").unwrap();
-        assert_eq!((found.id, found.memberships[0].groups.len()), (own, 1));
+        assert_eq!((found.id, found.memberships[0].standing.groups.len()), (own, 1));
     }
 }

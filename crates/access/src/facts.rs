@@ -80,10 +80,17 @@ pub struct MembershipFacts {
     pub is_verified: bool,
     /// When the password was set, where that is known.
     pub password_updated: Option<Time>,
-    /// The person's own checks and replies here. Those who have none share one.
-    pub rules: Arc<RuleSet>,
-    /// Groups, those looked at first first. Those who are in the same ones share them.
-    pub groups: Arc<[GroupId]>,
+    /// Under what rules. Those who have none of their own and are in the same groups share one.
+    pub standing: Arc<Standing>,
+}
+
+/// The rules that hold for a membership.
+#[derive(Default)]
+pub struct Standing {
+    /// The person's own checks and replies here.
+    pub rules: RuleSet,
+    /// Groups, those looked at first first.
+    pub groups: Box<[GroupId]>,
 }
 
 /// A group as decisions need it.
@@ -285,11 +292,11 @@ impl Facts {
             client: &self.client,
             realm: OnceCell::new(),
         };
-        if let CheckOutcome::Fails(check) = matches(&member.rules.checks, &asked) {
+        if let CheckOutcome::Fails(check) = matches(&member.standing.rules.checks, &asked) {
             walk.failed = Some(check);
             return walk;
         }
-        walk.take(&member.rules);
+        walk.take(&member.standing.rules);
         for group in &self.groups {
             if let CheckOutcome::Fails(check) = matches(&group.rules.checks, &asked) {
                 walk.groups.push((group, Some(check)));

@@ -3,7 +3,7 @@
 //! `GATEWARDEN_SIZE_PEOPLE=1000000 cargo test -p access --test register_size -- --nocapture` also tells what the process
 //! takes of the machine's memory with as many people.
 
-use access::facts::{MembershipFacts, PersonFacts, StoredFacts};
+use access::facts::{MembershipFacts, PersonFacts, Standing, StoredFacts};
 use access::group::GroupId;
 use access::register::{Names, People};
 use identity::{Kind, MembershipId, PersonId};
@@ -26,7 +26,7 @@ const MOST: usize = 400;
 fn person(
     number: usize,
     stored: &str,
-    groups: &Arc<[GroupId]>,
+    standing: &Arc<Standing>,
     empty: &MembershipFacts,
 ) -> PersonFacts {
     let name = format!("user-{number:07}");
@@ -42,8 +42,7 @@ fn person(
             expires: None,
             is_verified: true,
             password_updated: None,
-            rules: empty.rules.clone(),
-            groups: groups.clone(),
+            standing: standing.clone(),
         }]
         .into_iter()
         .collect(),
@@ -63,7 +62,10 @@ fn a_million_people_fit_and_finding_one_takes_no_memory() {
         .ok()
         .and_then(|number| number.parse().ok())
         .unwrap_or(PEOPLE);
-    let groups: Arc<[GroupId]> = [GroupId(Uuid::from_u128(7))].into();
+    let standing = Arc::new(Standing {
+        groups: [GroupId(Uuid::from_u128(7))].into(),
+        ..Standing::default()
+    });
     let empty = MembershipFacts {
         id: MembershipId(Uuid::nil()),
         organisation: OrganisationId(Uuid::from_u128(9)),
@@ -71,8 +73,7 @@ fn a_million_people_fit_and_finding_one_takes_no_memory() {
         expires: None,
         is_verified: true,
         password_updated: None,
-        rules: Arc::default(),
-        groups: Arc::default(),
+        standing: Arc::default(),
     };
     for (form, stored) in [
         ("clear", "cleartext$correct-horse"),
@@ -85,7 +86,7 @@ fn a_million_people_fit_and_finding_one_takes_no_memory() {
         let region = Region::new(COUNTED);
         let people = People::default();
         for number in 0..number_of_people {
-            people.put(person(number, stored, &groups, &empty));
+            people.put(person(number, stored, &standing, &empty));
         }
         let used = region.change();
         let octets = used.bytes_allocated - used.bytes_deallocated;

@@ -84,11 +84,11 @@ fn matches_sha_crypt(stored: &ShaCryptHash, password: &[u8]) -> bool {
 
 fn matches_digest(stored: &DigestHash, password: &[u8]) -> bool {
     let (first, second) = if stored.salt_first {
-        (&*stored.salt, password)
+        (stored.salt(), password)
     } else {
-        (password, &*stored.salt)
+        (password, stored.salt())
     };
-    same(&stored.digest.of(first, second), &stored.hash)
+    same(&stored.digest.of(first, second), stored.hash())
 }
 
 /// Compares hashes in constant time.

@@ -1,5 +1,6 @@
 //! What is stored about a person's password, parsed once from its text form.
 
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use crate::digest::Digest;
@@ -94,11 +95,33 @@ pub struct Md5CryptHash {
 #[derive(Clone)]
 pub struct DigestHash {
     pub(crate) digest: Digest,
-    /// Empty where unsalted.
-    pub(crate) salt: Box<[u8]>,
     /// Directories hash password then salt; old Django hashed salt then password.
     pub(crate) salt_first: bool,
-    pub(crate) hash: Box<[u8]>,
+    /// The hash, then the salt. Up to SHA-256 with eight octets of salt it takes no memory of its own: servers hold many.
+    octets: SmallVec<[u8; 40]>,
+}
+
+impl DigestHash {
+    /// Of a hash as long as its digest makes it, and a salt, which is empty where there is none.
+    pub(crate) fn new(digest: Digest, hash: &[u8], salt: &[u8], salt_first: bool) -> Self {
+        debug_assert_eq!(hash.len(), digest.octets());
+        let mut octets = SmallVec::with_capacity(hash.len() + salt.len());
+        octets.extend_from_slice(hash);
+        octets.extend_from_slice(salt);
+        Self {
+            digest,
+            salt_first,
+            octets,
+        }
+    }
+
+    pub(crate) fn hash(&self) -> &[u8] {
+        &self.octets[..self.digest.octets()]
+    }
+
+    pub(crate) fn salt(&self) -> &[u8] {
+        &self.octets[self.digest.octets()..]
+    }
 }
 
 /// The kind of a stored form, for reports and for asking which methods it serves.
@@ -257,7 +280,7 @@ impl Stored {
             Stored::Bcrypt(_) => Form::Bcrypt,
             Stored::ShaCrypt(_) => Form::ShaCrypt,
             Stored::Md5Crypt(_) => Form::Md5Crypt,
-            Stored::Digest(d) => match (d.digest, d.salt.is_empty()) {
+            Stored::Digest(d) => match (d.digest, d.salt().is_empty()) {
                 (Digest::Md5, true) => Form::Md5,
                 (Digest::Md5, false) => Form::SaltedMd5,
                 (_, true) => Form::Sha,

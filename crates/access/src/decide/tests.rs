@@ -1,6 +1,6 @@
 use super::*;
 use crate::facts::{
-    ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts,
+    ClientFacts, GroupFacts, LockFacts, MembershipFacts, OrganisationFacts, PersonFacts, Standing,
     StoredFacts, Subject,
 };
 use crate::group::GroupId;
@@ -27,8 +27,11 @@ fn rules(text: &str) -> RuleSet {
     set
 }
 
-fn own(text: &str) -> Arc<RuleSet> {
-    Arc::new(rules(text))
+fn own(text: &str) -> Arc<Standing> {
+    Arc::new(Standing {
+        rules: rules(text),
+        ..Standing::default()
+    })
 }
 
 /// A story's facts: alice of the organisation "cafe", password "wonderland".
@@ -67,8 +70,7 @@ impl Case {
                 expires: None,
                 is_verified: true,
                 password_updated: None,
-                rules: Arc::default(),
-                groups: Arc::default(),
+                standing: Arc::default(),
             },
             stored: StoredFacts::Password(Stored::parse("cleartext$wonderland").expect("form")),
             subject_is_known: true,
@@ -179,15 +181,15 @@ fn each_check_refuses_with_its_word() {
     check(|c| c.member.is_enabled = false, Err(Refusal::Disabled));
     check(|c| c.member.expires = Some(now()), Err(Refusal::Expired));
     check(
-        |c| c.member.rules = own("Auth-Type := Reject"),
+        |c| c.member.standing = own("Auth-Type := Reject"),
         Err(Refusal::AuthTypeReject),
     );
     check(
-        |c| c.member.rules = own("Expiration := \"1 Jan 2020\""),
+        |c| c.member.standing = own("Expiration := \"1 Jan 2020\""),
         Err(Refusal::Expired),
     );
     check(
-        |c| c.member.rules = own("Login-Time := \"Sa0800-1200\""),
+        |c| c.member.standing = own("Login-Time := \"Sa0800-1200\""),
         Err(Refusal::OutsideHours),
     );
 }
@@ -262,16 +264,19 @@ fn the_least_of_all_limits_is_the_session_timeout() {
     );
     check(
         |c| {
-            c.member.rules = own("Session-Timeout = 1800\nFall-Through = Yes");
+            c.member.standing = own("Session-Timeout = 1800\nFall-Through = Yes");
             c.groups = vec![("g", rules("Session-Timeout := 3600"))];
         },
         Ok(Some(1800)),
     );
     check(
-        |c| c.member.rules = own("Login-Time := \"Al1100-1230\""),
+        |c| c.member.standing = own("Login-Time := \"Al1100-1230\""),
         Ok(Some(1800)),
     );
-    check(|c| c.member.rules = own("Session-Timeout := 0"), Ok(None));
+    check(
+        |c| c.member.standing = own("Session-Timeout := 0"),
+        Ok(None),
+    );
     // Less than a second is still a session: 0 would mean "no limit".
     check(
         |c| c.member.expires = Some(now().plus_millis(300)),
@@ -283,8 +288,11 @@ fn the_least_of_all_limits_is_the_session_timeout() {
 fn own_checks_refuse_and_group_checks_skip() {
     let mac = "Calling-Station-Id == \"02:00:00:00:00:01\"";
     let other = "Calling-Station-Id == \"02:00:00:00:00:99\"";
-    check(|c| c.member.rules = own(mac), Ok(None));
-    check(|c| c.member.rules = own(other), Err(Refusal::WrongDevice));
+    check(|c| c.member.standing = own(mac), Ok(None));
+    check(
+        |c| c.member.standing = own(other),
+        Err(Refusal::WrongDevice),
+    );
     check(
         |c| {
             c.groups = vec![
@@ -304,7 +312,7 @@ fn rules_compare_where_the_question_came_through() {
         ("Client-IP-Address == 192.0.2.1", Ok(None)),
         ("Client-IP-Address == 192.0.2.2", Err(Refusal::WrongNas)),
     ] {
-        check(|c| c.member.rules = own(rule), expect);
+        check(|c| c.member.standing = own(rule), expect);
     }
 }
 
@@ -334,7 +342,7 @@ fn the_first_group_that_matches_is_the_last_without_fall_through() {
 fn auth_type_accept_asks_for_no_proof() {
     check(
         |c| {
-            c.member.rules = own("Auth-Type := Accept");
+            c.member.standing = own("Auth-Type := Accept");
             c.password = None;
         },
         Ok(None),

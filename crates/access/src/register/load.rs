@@ -6,7 +6,7 @@ use super::Register;
 use super::names::Names;
 use super::snapshot::{Keeper, SavedPerson};
 use crate::admit::{self, MembershipRules};
-use crate::facts::{MembershipFacts, PersonFacts, StoredFacts};
+use crate::facts::{MembershipFacts, PersonFacts, Standing, StoredFacts};
 use crate::group::GroupId;
 use crate::rule::{Compiler, Rows, RuleSet};
 use identity::known::MANY;
@@ -23,8 +23,7 @@ const MAX_SHARED: usize = 4_096;
 /// What access knows of one membership, ready for decisions.
 #[derive(Clone)]
 pub(super) struct Own {
-    rules: Arc<RuleSet>,
-    groups: Arc<[GroupId]>,
+    standing: Arc<Standing>,
     /// What the rules were made of, where there are some and a snapshot wants them.
     rows: Option<Arc<Rows>>,
 }
@@ -38,17 +37,21 @@ pub(super) struct OwnOfAll {
     places: Vec<u32>,
     lists: Vec<Own>,
     /// Lists of those who have no rules of their own, by their groups.
-    plain: HashMap<Arc<[GroupId]>, u32>,
+    plain: HashMap<Box<[GroupId]>, u32>,
 }
 
 impl OwnOfAll {
     /// Takes one that comes after those before.
     fn put(&mut self, membership: MembershipId, own: Own) {
         let number = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
-        let place = if own.rules.is_empty() {
-            *self.plain.entry(own.groups.clone()).or_insert(number)
-        } else {
-            number
+        let Standing { rules, groups } = &*own.standing;
+        let place = match self.plain.get(groups) {
+            _ if !rules.is_empty() => number,
+            Some(place) => *place,
+            None => {
+                self.plain.insert(groups.clone(), number);
+                number
+            }
         };
         if place == number {
             self.lists.push(own);
@@ -84,8 +87,8 @@ pub(super) struct Loader {
     pub(super) register: Arc<Register>,
     /// Whom everything that is read is told, for the snapshot.
     pub(super) keeper: Option<Arc<Keeper>>,
-    no_rules: Arc<RuleSet>,
-    groups: Mutex<HashSet<Arc<[GroupId]>>>,
+    /// Of those who have no rules of their own, by their groups.
+    plain: Mutex<HashMap<Box<[GroupId]>, Arc<Standing>>>,
 }
 
 impl Loader {
@@ -98,8 +101,7 @@ impl Loader {
             kernel,
             register,
             keeper,
-            no_rules: Arc::default(),
-            groups: Mutex::default(),
+            plain: Mutex::default(),
         }
     }
 
@@ -223,7 +225,7 @@ impl Loader {
     fn put(&self, found: Vec<Known>, all: &OwnOfAll) {
         self.keep(&found, |membership| {
             let own = all.get(membership)?;
-            Some((&*own.groups, own.rows.as_deref()))
+            Some((&*own.standing.groups, own.rows.as_deref()))
         });
         for known in found {
             let person = self.person(known, |membership, _: &str| all.get(membership).cloned());
@@ -238,28 +240,34 @@ impl Loader {
         rows: &Rows,
         whose: impl std::fmt::Display,
     ) -> Own {
+        let standing = if rows.is_empty() {
+            self.plain(groups)
+        } else {
+            Arc::new(Standing {
+                rules: compile(compiler, rows, whose),
+                groups: groups.into(),
+            })
+        };
         Own {
-            rules: if rows.is_empty() {
-                self.no_rules.clone()
-            } else {
-                Arc::new(compile(compiler, rows, whose))
-            },
-            groups: self.shared(groups),
+            standing,
             rows: None,
         }
     }
 
-    fn shared(&self, groups: &[GroupId]) -> Arc<[GroupId]> {
-        let mut lists = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lists.get(groups) {
+    fn plain(&self, groups: &[GroupId]) -> Arc<Standing> {
+        let mut shared = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.get(groups) {
             return known.clone();
         }
-        if lists.len() >= MAX_SHARED {
-            lists.clear();
+        if shared.len() >= MAX_SHARED {
+            shared.clear();
         }
-        let list: Arc<[GroupId]> = groups.into();
-        lists.insert(list.clone());
-        list
+        let standing = Arc::new(Standing {
+            rules: RuleSet::default(),
+            groups: groups.into(),
+        });
+        shared.insert(groups.into(), standing.clone());
+        standing
     }
 
     pub(super) fn person(
@@ -282,13 +290,8 @@ impl Loader {
             .iter()
             .map(|membership| {
                 let own = own(membership.id, &known.username);
-                let (rules, groups) = match own {
-                    Some(own) => (own.rules, own.groups),
-                    None => (self.no_rules.clone(), Arc::default()),
-                };
                 MembershipFacts {
-                    rules,
-                    groups,
+                    standing: own.map_or_else(|| self.plain(&[]), |own| own.standing),
                     id: membership.id,
                     organisation: membership.organisation,
                     is_enabled: membership.is_enabled,

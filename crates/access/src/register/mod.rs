@@ -200,7 +200,7 @@ impl Register {
                 .memberships
                 .get(*index)
                 .into_iter()
-                .flat_map(|member| member.groups.iter())
+                .flat_map(|member| member.standing.groups.iter())
                 .filter_map(|id| policy.groups.get(id).cloned())
                 .collect(),
             _ => SmallVec::new(),
@@ -236,7 +236,7 @@ impl Register {
             Subject::Member(person, index) => person
                 .memberships
                 .get(*index)
-                .and_then(|member| member.groups.first())
+                .and_then(|member| member.standing.groups.first())
                 .and_then(|id| policy.groups.get(id))
                 .map(|group| group.name.clone()),
             _ => None,

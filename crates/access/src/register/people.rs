@@ -246,6 +246,12 @@ mod tests {
     use crate::register::Names;
     use kernel::id::Uuid;
 
+    #[test]
+    fn a_person_takes_no_more_than_memory_is_given_out_in() {
+        // With the two counters beside him: the next piece is of 256 octets, 32 MiB more for a million people.
+        assert!(size_of::<PersonFacts>() + 16 <= 224);
+    }
+
     fn person(id: u128, names: &[&str]) -> PersonFacts {
         let given: Vec<_> = names
             .iter()

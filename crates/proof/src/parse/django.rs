@@ -79,16 +79,9 @@ fn digest(digest: Digest, rest: &str) -> Result<Stored, UnknownForm> {
     } else {
         read.salt(salt.as_bytes().into())?
     };
-    let hash = hex::decode(hash)
-        .map_err(|_| read.damaged("hash"))?
-        .into_boxed_slice();
+    let hash = hex::decode(hash).map_err(|_| read.damaged("hash"))?;
     if hash.len() != digest.octets() {
         return Err(read.damaged("hash"));
     }
-    Ok(Stored::Digest(DigestHash {
-        digest,
-        salt,
-        salt_first: true,
-        hash,
-    }))
+    Ok(Stored::Digest(DigestHash::new(digest, &hash, &salt, true)))
 }

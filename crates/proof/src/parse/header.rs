@@ -81,12 +81,7 @@ fn unsalted(digest: Digest, value: &str) -> Result<Stored, UnknownForm> {
     if hash.len() != digest.octets() {
         return Err(read.damaged("hash"));
     }
-    Ok(Stored::Digest(DigestHash {
-        digest,
-        salt: Box::default(),
-        salt_first: false,
-        hash,
-    }))
+    Ok(Stored::Digest(DigestHash::new(digest, &hash, &[], false)))
 }
 
 /// The scheme that leaves the digest to the length.
@@ -94,12 +89,7 @@ fn sha2(value: &str) -> Result<Stored, UnknownForm> {
     let read = Reader(Form::Sha);
     let hash = read.hex_or_base64(value, Digest::Sha224.octets())?;
     let digest = Digest::sha2_of_length(hash.len()).ok_or(read.damaged("hash"))?;
-    Ok(Stored::Digest(DigestHash {
-        digest,
-        salt: Box::default(),
-        salt_first: false,
-        hash,
-    }))
+    Ok(Stored::Digest(DigestHash::new(digest, &hash, &[], false)))
 }
 
 /// Hash, then salt, in one value.
@@ -116,11 +106,5 @@ fn salted(digest: Digest, value: &str) -> Result<Stored, UnknownForm> {
     if salt.is_empty() || salt.len() > MAX_SALT_OCTETS {
         return Err(read.damaged("salt"));
     }
-    let (hash, salt) = (hash.into(), salt.into());
-    Ok(Stored::Digest(DigestHash {
-        digest,
-        salt,
-        salt_first: false,
-        hash,
-    }))
+    Ok(Stored::Digest(DigestHash::new(digest, hash, salt, false)))
 }

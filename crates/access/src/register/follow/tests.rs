@@ -104,7 +104,7 @@ impl House {
     /// Checks and replies of the person's first membership.
     fn rules(&self, person: PersonId) -> (usize, usize) {
         let found = self.register.people().by_id(person).unwrap();
-        let rules = &found.memberships[0].rules;
+        let rules = &found.memberships[0].standing.rules;
         (rules.checks.len(), rules.replies.len())
     }
 
@@ -136,7 +136,7 @@ async fn a_full_batch_is_followed_by_the_rest_and_everybody_is_there() {
         let found = people.find(None, Kind::Username, &format!("user-{number}"));
         let found = found.unwrap();
         assert_eq!(found.memberships.len(), 1, "{number}");
-        assert_eq!(found.memberships[0].groups.len(), 1, "{number}");
+        assert_eq!(found.memberships[0].standing.groups.len(), 1, "{number}");
     }
 }
 

@@ -68,7 +68,7 @@ async fn whom_the_register_does_not_know_is_looked_up_and_taken_in() {
     let found = house.register.people().find(None, Kind::Username, "alice");
     let found = found.unwrap();
     assert_eq!(found.id, alice);
-    assert_eq!(found.memberships[0].groups.len(), 1);
+    assert_eq!(found.memberships[0].standing.groups.len(), 1);
     // What is loaded later takes his place, and news of him is followed.
     let mut follower = Follower::new(house.kernel.clone(), house.register.clone());
     follower.load().await.unwrap();

@@ -71,16 +71,21 @@ impl House {
             .memberships
             .iter()
             .map(|member| {
-                let replies = member.rules.replies.iter().map(ToString::to_string);
+                let replies = member
+                    .standing
+                    .rules
+                    .replies
+                    .iter()
+                    .map(ToString::to_string);
                 format!(
                     "{} {} {:?} {} {} {:?} {:?} {}",
                     member.id,
                     member.is_enabled,
                     member.expires,
                     member.is_verified,
-                    member.rules.checks.len(),
+                    member.standing.rules.checks.len(),
                     replies.collect::<Vec<_>>(),
-                    member.groups,
+                    member.standing.groups,
                     member.organisation
                 )
             })
