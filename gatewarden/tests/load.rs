@@ -172,22 +172,13 @@ fn a_wrong_password_that_comes_in_is_noticed() {
 fn an_open_loop_asks_as_often_as_its_rate_says() {
     let (json, _) = load(
         &null("testing123"),
-        &[
-            &USERS[..],
-            &["--rate", "500", "--seconds", "1", "--warm-up", "0.2"],
-        ]
-        .concat(),
+        &[&USERS[..], &["--rate", "500", "--seconds", "1"]].concat(),
     );
-    // Moments from 0.2 s up to 1.2 s: 500 of them, however busy this machine is.
-    check(
-        &json,
-        &[
-            ("asked", 500),
-            ("accepted", 500),
-            ("unsent", 0),
-            ("lost", 0),
-        ],
-    );
+    let number = |name: &str| json[name].as_u64().expect("a number");
+    // A machine that is too busy for the rate is told of, and nothing is made up for it.
+    assert_eq!(number("asked") + number("unsent"), 500, "{json:#}");
+    assert!(number("asked") > 0, "{json:#}");
+    check(&json, &[("accepted", number("asked")), ("lost", 0)]);
 }
 
 #[test]
