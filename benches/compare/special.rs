@@ -178,6 +178,9 @@ pub fn storm(stage: &mut Stage) -> Result<Section, String> {
             let running = contender.start(stage)?;
             // Earlier works may still be draining.
             caught_up(stage, contender)?;
+            if contender == GatewardenPostgres {
+                stage.postgres.rest(DATABASE)?;
+            }
             let options = logins(stage, "pap");
             let full = ask(stage, &running, &options)?;
             let rate = (full.per_second * 3.0).floor().max(1.0);
@@ -253,6 +256,8 @@ pub fn import(stage: &mut Stage) -> Result<Section, String> {
     // Nobody generates load: an import has the machine, and so has its database.
     let both = format!("{SERVER_CORE},{GENERATOR_CORE}");
     stage.postgres.use_cores(&both)?;
+    // What earlier works left to be swept up; there may have been none.
+    let _ = stage.postgres.rest(DATABASE);
     for (engine, has_postgres) in [("PostgreSQL", true), ("SQLite", false)] {
         let name = format!("import_{}", engine.to_lowercase());
         let folder = stage.folder(&name)?;
