@@ -115,19 +115,5 @@ async fn step(shared: &Shared, follower: &mut Follower) -> Result<bool, kernel::
         milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         "register loaded: logins are decided from memory"
     );
-    give_back_memory();
     Ok(false)
-}
-
-/// Lets the system have what loading everybody has used: tens of mebioctets for a million people. The allocator gives
-/// back what was free for a second, but looks for it only when a thread ends or frees much, and a server at rest does
-/// neither.
-fn give_back_memory() {
-    let ends_later = || std::thread::sleep(Duration::from_millis(1_500));
-    let started = std::thread::Builder::new()
-        .name("give-back".to_owned())
-        .spawn(ends_later);
-    if let Err(e) = started {
-        tracing::debug!("memory that is free is given back later: {e}");
-    }
 }

@@ -256,8 +256,13 @@ pub fn import(stage: &mut Stage) -> Result<Section, String> {
     // Nobody generates load: an import has the machine, and so has its database.
     let both = format!("{SERVER_CORE},{GENERATOR_CORE}");
     stage.postgres.use_cores(&both)?;
-    // What earlier works left to be swept up; there may have been none.
-    let _ = stage.postgres.rest(DATABASE);
+    // What earlier works left to be swept up.
+    let names = stage
+        .postgres
+        .ask("postgres", "SELECT datname FROM pg_database")?;
+    if names.lines().any(|name| name == DATABASE) {
+        stage.postgres.rest(DATABASE)?;
+    }
     for (engine, has_postgres) in [("PostgreSQL", true), ("SQLite", false)] {
         let name = format!("import_{}", engine.to_lowercase());
         let folder = stage.folder(&name)?;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most reports in one transaction; how many it is follows from how long they take.
-pub const BATCH_REPORTS: usize = 2_048;
+pub const BATCH_REPORTS: usize = 4_096;
 /// How many are tried first, while it is not known how long they take.
 const FIRST_BATCH: usize = 256;
 /// A transaction that takes longer is too large: readers of events wait for it, 250 ms at most.
