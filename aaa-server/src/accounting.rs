@@ -51,11 +51,11 @@ pub fn receive(
             return shared.give_up(&ticket, now, Dropped::UnreadableReport, &packet, nas, peer);
         }
     };
-    // A restart ends what is open for every reader here at once; its rows follow, and the answer waits for none of it.
-    if status.is_about_nas()
-        && let Ok(report) = Report::read(&entry)
-    {
-        shared.live.heard(&report);
+    // What is open and how much was used is right for every reader here at once; the rows follow, and the answer waits for
+    // none of it. A restart counts even if the report is not kept: it is repeated then.
+    let report = Report::read(&entry).ok();
+    if let Some(report) = report.as_ref().filter(|_| status.is_about_nas()) {
+        shared.usage.live.heard(report);
     }
     desk.reply.reset(Code::ACCOUNTING_RESPONSE);
     if answer::seal(desk, request, nas).is_err() {
@@ -69,6 +69,9 @@ pub fn receive(
             AppendError::Busy => Dropped::Shed,
             _ => Dropped::JournalFailed,
         };
-        shared.forget(&refused.token, word);
+        return shared.forget(&refused.token, word);
+    }
+    if let Some(report) = report.filter(|_| !status.is_about_nas()) {
+        shared.usage.live.heard(&report);
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::lane::Desk;
 use access::decide::{Decision, Grant, Refused};
+use access::family::Family;
 use access::nas_match::NasEntry;
 use access::question::{Offer, Question};
 use access::word::Refusal;
@@ -49,6 +50,18 @@ fn accept(question: &Question<'_>, nas: &NasEntry, grant: &Grant, reply: &mut Re
     if let Err(fault) = grant.replies.render(reply) {
         // Rows are checked when they are saved: only a dictionary that changed since can bring this.
         tracing::warn!(nas = %nas.nas.name, "a reply row was left out: {fault}");
+    }
+    let family = Family::of_word(&nas.nas.family);
+    if let Some(plan) = &grant.plan
+        && let Err(fault) = plan.replies(family).render_beside(&grant.replies, reply)
+    {
+        tracing::warn!(nas = %nas.nas.name, plan = %plan.name, "a part of a plan was left out: {fault}");
+    }
+    for (attr, value) in access::plan::render::quota(grant.octets, family) {
+        // What the operator wrote himself stays.
+        if grant.replies.find(attr.vendor, attr.number).is_none() {
+            reply.put(attr, value);
+        }
     }
     if let Some(seconds) = grant.session_timeout_seconds {
         reply.put(attrs::SESSION_TIMEOUT, seconds);

@@ -4,13 +4,14 @@
 //! queues it, and comes again through [`Shared::resume`].
 
 use crate::answer;
+use crate::control::grants::Granted;
 use crate::counts::Answered;
 use crate::door::Shared;
 use crate::identify;
 use crate::lane::{Desk, Job, Lane};
 use crate::socket::Peer;
-use access::decide::{Decision, Trace, decide};
-use access::facts::{Evidence, Facts};
+use access::decide::{Decision, Grant, Trace, decide};
+use access::facts::{Evidence, Facts, Walk};
 use access::nas_match::NasEntry;
 use access::question::{Offer, Question};
 use access::register::{Miss, Wanted};
@@ -83,7 +84,14 @@ impl Shared {
             }
         }
         let may_defer = pass != Pass::Proving;
-        let walk = facts.walk(question);
+        let mut walk = facts.walk(question);
+        if walk.needs_activity() {
+            if !self.usage.is_complete() && !self.register.is_cut_off() {
+                // What was used is still being read.
+                return Done::Dropped(Dropped::NotReady);
+            }
+            walk.activity = self.usage.activity(now, Some(question), &facts, &walk);
+        }
         let evidence = if facts.needs_slow_proof(&walk, question) {
             self.hashes_are_slow.store(true, Ordering::Relaxed);
             if self.proofs.remembers(received, &facts, question) {
@@ -130,6 +138,9 @@ impl Shared {
             trace = Trace::default();
             decide(now, question, &facts, &walk, &evidence, &mut trace);
         }
+        if let Decision::Accept(grant) = &decision {
+            self.note_grant(now, &facts, &walk, grant);
+        }
         let locks = self
             .register
             .note_outcome(now, nas, question, &facts, &decision);
@@ -154,6 +165,25 @@ impl Shared {
             }
             Decision::Accept(_) => Done::Answered,
         }
+    }
+
+    /// Remembers what was granted, where it may change while the session goes on.
+    fn note_grant(&self, now: Time, facts: &Facts, walk: &Walk<'_>, grant: &Grant) {
+        let Some((person, member)) = facts.member() else {
+            return;
+        };
+        if walk.plans.is_empty() && !walk.needs_activity() {
+            return;
+        }
+        let held = walk.groups.iter().filter(|(_, failed)| failed.is_none());
+        let granted = Granted {
+            person: person.id,
+            groups: held.map(|(group, _)| group.id).collect(),
+            told: grant.plan.clone(),
+            is_told: true,
+            at: now,
+        };
+        self.grants.note(member.id.0, granted);
     }
 
     /// The password of somebody nobody knows, where the time that a refusal takes would tell that nobody does: people

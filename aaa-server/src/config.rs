@@ -46,6 +46,9 @@ kernel::config! {
         /// How long logins go on while the database does not answer, in seconds. After that the server falls silent: who
         /// was shut out meanwhile would get in.
         serve_stale_for_seconds: u32 = 86_400,
+        /// How long a NAS is waited for that is asked to end or change a session (Disconnect, CoA), in milliseconds. It is
+        /// asked again after that, and then after twice as long, five times.
+        session_order_wait_ms: u32 = 2_000,
         /// Room for accounting reports that the database has not taken yet, in MiB.
         journal_mib: u64 = 8192,
     }

@@ -77,8 +77,12 @@ pub struct Shared {
     pub noted_applied: OnceLock<journal::Position>,
     /// The node's id is this process's: before that nothing is written under it.
     pub has_claimed: AtomicBool,
-    /// Open sessions in memory.
-    pub live: usage::Live,
+    /// What was granted to those whose rules have limits or a plan.
+    pub grants: crate::control::Grants,
+    /// Who is looked at, and what is wanted of their sessions.
+    pub watched: crate::control::Watched,
+    /// What everybody is doing and has used, in memory.
+    pub usage: access::activity::Usage,
     /// Slow proofs that were right a while ago.
     pub proofs: ProofMemory,
     /// Somebody was seen whose hash is slow.

@@ -105,6 +105,7 @@ async fn restored(shared: &Arc<Shared>, mut follower: Follower) -> Option<Follow
 async fn step(shared: &Shared, follower: &mut Follower) -> Result<bool, kernel::Error> {
     if follower.is_following().await? {
         let events = follower.catch_up().await?;
+        shared.watched.touch(follower.take_touched());
         return Ok(i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH));
     }
     let begun = Instant::now();

@@ -4,7 +4,7 @@
 //! `answer` (what is said) and `accounting` (what must be kept). `responder`, `delay` and `pool` are the three things that make a UDP server out
 //! of that: duplicates, refusals that wait, work that is slow. `server` starts and stops it all, `follow` keeps the
 //! register right, `writer` and
-//! `record` carry what happened to the database.
+//! `record` carry what happened to the database, and `control` sees to sessions that go on.
 //!
 //! This door must **never** hold SQL, block a receive thread on a disk or a database, or answer what it could not
 //! verify.
@@ -15,6 +15,7 @@ mod applied_note;
 pub mod ask;
 mod authenticate;
 pub mod config;
+pub mod control;
 pub mod counts;
 mod delay;
 mod door;

@@ -85,7 +85,9 @@ impl Server {
                 &*kernel.rng,
                 Duration::from_secs(config.proof_memory_seconds.into()),
             ),
-            live: usage::Live::default(),
+            usage: access::activity::Usage::default(),
+            grants: crate::control::Grants::default(),
+            watched: crate::control::Watched::default(),
             counts: Counts::default(),
             hashes_are_slow: AtomicBool::new(false),
             lookups: Lookups::default(),
@@ -180,6 +182,12 @@ impl Server {
             tokio::spawn(upgrade::run(shared.clone(), stopped.clone())),
             tokio::spawn(lookup::run(shared.clone(), stopped.clone())),
             tokio::spawn(crate::vitals::run(shared.clone(), stopped.clone())),
+            tokio::spawn(crate::control::watch::run(shared.clone(), stopped.clone())),
+            tokio::spawn(crate::control::orders::run(
+                shared.clone(),
+                node.clone(),
+                stopped.clone(),
+            )),
         ];
         let claim = Claim {
             node,

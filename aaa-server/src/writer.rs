@@ -74,7 +74,7 @@ pub fn run(
     let progress = writer.progress();
     tell(journal, note, progress.applied());
     let _ = shared.progress.set(progress.clone());
-    load_live(shared, runtime);
+    load_usage(shared, runtime);
     let _ = shared.journal.set(journal.clone());
     pause = FIRST_PAUSE;
     let (mut settled, mut swept) = (Instant::now(), Instant::now());
@@ -87,7 +87,7 @@ pub fn run(
         if settled.elapsed() > SETTLE_EVERY {
             settled = Instant::now();
             settle_restarts(shared, runtime);
-            shared.live.sweep(shared.kernel.now());
+            shared.usage.live.sweep(shared.kernel.now());
         }
         if swept.elapsed() > SWEEP_EVERY {
             swept = Instant::now();
@@ -249,11 +249,11 @@ fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
         release: Box::new(move |position| releasing.release(position)),
         zone_of: Box::new(move |organisation| zone_of(&zones, organisation)),
         on_applied: Box::new(move |batch| {
-            batch.sessions.iter().for_each(|s| applied.live.applied(s));
+            batch.sessions.iter().for_each(|s| applied.usage.applied(s));
             batch
                 .restarts
                 .iter()
-                .for_each(|r| applied.live.restarted(r));
+                .for_each(|r| applied.usage.live.restarted(r));
             if !batch.restarts.is_empty() {
                 let runtime = Handle::current();
                 for restart in &batch.restarts {
@@ -265,12 +265,12 @@ fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
     }
 }
 
-/// Reads the sessions that are open, beside everything else.
-fn load_live(shared: &Arc<Shared>, runtime: &Handle) {
+/// Reads the sessions that are open and what everybody has used, beside everything else.
+fn load_usage(shared: &Arc<Shared>, runtime: &Handle) {
     let shared = shared.clone();
     runtime.spawn(async move {
-        while let Err(e) = shared.live.load(&shared.kernel.db).await {
-            tracing::warn!("open sessions are not loaded yet: {e}");
+        while let Err(e) = shared.usage.load(&shared.kernel.db).await {
+            tracing::warn!("open sessions and usage are not loaded yet: {e}");
             tokio::time::sleep(LONGEST_PAUSE).await;
             if shared.evicted.load(Ordering::Acquire) {
                 return;
@@ -279,7 +279,7 @@ fn load_live(shared: &Arc<Shared>, runtime: &Handle) {
     });
 }
 
-fn zone_of(shared: &Shared, organisation: Uuid) -> Tz {
+pub fn zone_of(shared: &Shared, organisation: Uuid) -> Tz {
     shared
         .register
         .policy()
@@ -310,7 +310,7 @@ fn settle_restarts(shared: &Arc<Shared>, runtime: &Handle) {
     // Not waited for: reports go on meanwhile, and readers of rows hold restarts against them.
     runtime.spawn(async move {
         let zone = |organisation| zone_of(&shared, organisation);
-        match usage::restart::close_restarted(&shared.kernel, zone, |s| shared.live.applied(&s))
+        match usage::restart::close_restarted(&shared.kernel, zone, |s| shared.usage.applied(&s))
             .await
         {
             Ok(0) => {}

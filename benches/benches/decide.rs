@@ -34,6 +34,7 @@ fn facts() -> Facts {
         is_enabled: true,
         expires: None,
         is_verified: true,
+        since_seconds: 0,
         password_updated: None,
         standing: Arc::default(),
     };

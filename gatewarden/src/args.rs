@@ -52,6 +52,8 @@ pub enum Command {
     User(crate::user::UserArgs),
     /// Groups: what is checked before their people come in, and what the NAS is told
     Group(crate::group::GroupArgs),
+    /// Plans: rates, quotas and what else a group's people get, in the words of every vendor
+    Plan(Box<crate::plan::PlanArgs>),
     /// Sessions: who is online and who was
     Session(crate::session::SessionArgs),
     /// Shows the last decisions about a user, a device or a session, and the remedy

@@ -7,9 +7,10 @@ use access::group::{self, Group, NewGroup};
 use access::rule::{Rows, Side};
 use clap::{Args, Subcommand};
 use identity::{Organisation, organisation};
-use kernel::Scope;
+use kernel::{Kernel, Scope};
 use radius_wire::dictionary::Dictionary;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Options of `group`.
 #[derive(Args)]
@@ -52,8 +53,14 @@ Examples:
         /// The group, with or without the organisation's slug
         name: String,
         /// One or more rules
-        #[arg(value_name = "RULE", required_unless_present = "remove")]
+        #[arg(value_name = "RULE", required_unless_present_any = ["remove", "plan", "no_plan"])]
         rules: Vec<String>,
+        /// The plan that its people get: see 'gatewarden plan'
+        #[arg(long, value_name = "PLAN")]
+        plan: Option<String>,
+        /// Its people get no plan
+        #[arg(long, conflicts_with = "plan")]
+        no_plan: bool,
         /// Forget every rule about this attribute; can be repeated
         #[arg(long, value_name = "ATTRIBUTE")]
         remove: Vec<String>,
@@ -100,6 +107,7 @@ pub struct GroupLine {
     #[serde(flatten)]
     group: Group,
     organisation_slug: String,
+    plan_name: Option<String>,
     #[serde(flatten)]
     rows: Rows,
 }
@@ -131,6 +139,8 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
             name,
             rules,
             remove,
+            plan,
+            no_plan,
             check,
             reply,
             org,
@@ -141,6 +151,10 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
                 (_, true) => Some(Side::Reply),
                 _ => None,
             };
+            if plan.is_some() || *no_plan {
+                let line = give_plan(kernel, &owner, name, plan.as_deref()).await?;
+                output.line(line)?;
+            }
             let mut changed = None;
             for attribute in remove {
                 changed = Some(group::unset(kernel, &owner, name, attribute, side).await?);
@@ -184,8 +198,34 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
     output.flush()
 }
 
-/// The organisation that a group's name tells: the one whose slug it begins with, else the only one.
-async fn owner_of(house: &House, name: &str, org: Option<&str>) -> Result<Organisation, Failure> {
+/// Gives a group's people a plan, or none; what is true then.
+async fn give_plan(
+    kernel: &Kernel,
+    owner: &Organisation,
+    name: &str,
+    plan: Option<&str>,
+) -> Result<String, Failure> {
+    let known = group::by_name(&kernel.db, owner, name).await?;
+    let plan = match plan {
+        Some(plan) => Some(access::plan::by_name(&kernel.db, owner, plan).await?),
+        None => None,
+    };
+    let group = group::set_plan(kernel, known.id, plan.as_ref()).await?;
+    Ok(match plan {
+        Some(plan) => format!("group '{}' has the plan '{}' now", group.name, plan.name),
+        None => format!("group '{}' has no plan now", group.name),
+    })
+}
+
+/// The organisation that a group's or a plan's name tells: the one whose slug it begins with, else the only one.
+///
+/// # Errors
+/// One sentence.
+pub async fn owner_of(
+    house: &House,
+    name: &str,
+    org: Option<&str>,
+) -> Result<Organisation, Failure> {
     if org.is_some() {
         return house.organisation(org).await;
     }
@@ -211,10 +251,13 @@ async fn owner_of(house: &House, name: &str, org: Option<&str>) -> Result<Organi
 pub async fn lines(house: &House, scope: Scope) -> Result<Vec<GroupLine>, Failure> {
     let slugs = house.slugs().await?;
     let groups = group::list(&house.kernel, scope).await?;
+    let plans = access::plan::list(&house.kernel.db, scope).await?;
+    let plans: HashMap<_, _> = plans.into_iter().map(|plan| (plan.id, plan.name)).collect();
     Ok(groups
         .into_iter()
         .map(|(group, rows)| GroupLine {
             organisation_slug: slugs.get(&group.organisation).cloned().unwrap_or_default(),
+            plan_name: group.plan.and_then(|plan| plans.get(&plan).cloned()),
             group,
             rows,
         })
@@ -226,17 +269,18 @@ pub async fn lines(house: &House, scope: Scope) -> Result<Vec<GroupLine>, Failur
 /// # Errors
 /// Standard output is closed.
 pub fn table(output: &mut Output, lines: &[GroupLine]) -> Result<(), Failure> {
-    let mut table = Table::new(&["GROUP", "ORG", "DEFAULT", "RULES"]);
+    let mut table = Table::new(&["GROUP", "ORG", "DEFAULT", "PLAN", "RULES"]);
     for line in lines {
         let mut rules = rule_lines(&line.rows).into_iter();
         table.row([
             line.group.name.as_str(),
             line.organisation_slug.as_str(),
             yes_no(line.group.is_default),
+            line.plan_name.as_deref().unwrap_or("-"),
             rules.next().as_deref().unwrap_or("-"),
         ]);
         for rule in rules {
-            table.row(["", "", "", rule.as_str()]);
+            table.row(["", "", "", "", rule.as_str()]);
         }
     }
     output.table(&table, "no group yet")

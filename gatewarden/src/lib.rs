@@ -35,6 +35,7 @@ mod packet_text;
 mod password;
 mod ping;
 mod place;
+mod plan;
 mod progress;
 mod retention;
 mod running;
@@ -99,6 +100,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
             with_house_on(threads, places, async |house| user::run(args, house).await)
         }
         Command::Group(args) => with_house(places, async |house| group::run(args, house).await),
+        Command::Plan(args) => with_house(places, async |house| plan::run(args, house).await),
         Command::Session(args) => with_house(places, async |house| session::run(args, house).await),
         Command::Explain(args) => operate()?.block_on(explain::run(args, places)),
     }

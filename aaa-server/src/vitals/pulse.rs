@@ -181,7 +181,8 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             counted = Some(second);
             let counting = shared.clone();
             // Off the threads that serve everything else; each shard's lock is held for its own part only.
-            if let Ok(open) = tokio::task::spawn_blocking(move || counting.live.count()).await {
+            if let Ok(open) = tokio::task::spawn_blocking(move || counting.usage.live.count()).await
+            {
                 shared.pulse.note_sessions(open);
             }
         }

@@ -4,31 +4,23 @@
 //! Checks that tell about an account (disabled, expired, …) come after the proof, so that nobody learns about an
 //! account whose password he does not have.
 
-use crate::facts::{Evidence, Facts, Walk};
+use crate::facts::{Evidence, Facts, MembershipFacts, OrganisationFacts, Walk};
+use crate::limit::{Limit, Meter};
 use crate::limiter::KeyKind;
+use crate::plan::render::Octets;
+use crate::plan::{MAX_FOLLOWING, PlanFacts};
 use crate::question::Question;
-use crate::rule::hours::Allowed;
+use crate::rule::hours::{Allowed, LoginHours};
 use crate::rule::{AuthType, ReplyList, control};
 use crate::word::Refusal;
 use chrono::{Datelike, Timelike};
 use kernel::Time;
 use proof::keys::Keys;
+use std::sync::Arc;
+use usage::Totals;
 
 /// Session-Timeout (RFC 2865 §5.27).
 const SESSION_TIMEOUT: u32 = 27;
-
-/// Limits that need running counters, which arrive with plans and quotas: until then `explain` says so.
-const NOT_ENFORCED: [&str; 9] = [
-    control::SIMULTANEOUS_USE,
-    control::MAX_DAILY_SESSION,
-    control::MAX_WEEKLY_SESSION,
-    control::MAX_MONTHLY_SESSION,
-    control::MAX_ALL_SESSION,
-    control::MAX_DAILY_TRAFFIC,
-    control::MAX_WEEKLY_TRAFFIC,
-    control::MAX_MONTHLY_TRAFFIC,
-    control::MAX_ALL_TRAFFIC,
-];
 
 /// What is said.
 pub enum Decision {
@@ -44,6 +36,10 @@ pub struct Grant {
     pub replies: ReplyList,
     /// The least of all limits, in seconds; never 0.
     pub session_timeout_seconds: Option<u32>,
+    /// The plan that says the rest, in the words of the NAS's family.
+    pub plan: Option<Arc<PlanFacts>>,
+    /// What is left of quotas.
+    pub octets: Octets,
     /// What the method's own success needs.
     pub keys: Keys,
 }
@@ -197,6 +193,38 @@ pub fn decide(
     }
 }
 
+/// What holds of somebody who is online.
+pub struct Lasting {
+    /// The plan.
+    pub plan: Option<Arc<PlanFacts>>,
+    /// What is left of quotas.
+    pub octets: Octets,
+    /// How long he may stay, in seconds.
+    pub session_seconds: Option<u32>,
+}
+
+/// Whether somebody who is online may stay, and under what plan: what was checked of the login itself (the proof, what the
+/// request said, sessions at once) is not checked again.
+///
+/// # Errors
+/// The word for which he has to go.
+pub fn lasting(now: Time, facts: &Facts, walk: &Walk<'_>) -> Result<Lasting, Refusal> {
+    let mut trace = Trace::left_out();
+    let mut limits = Limits::default();
+    let trace = &mut trace;
+    let held = organisation(facts, trace)
+        .and_then(|()| standing(now, facts, trace, &mut limits))
+        .and_then(|()| quotas(now, facts, walk, trace, &mut limits));
+    match held {
+        Err(no) => Err(no.word),
+        Ok((plan, octets)) => Ok(Lasting {
+            plan,
+            octets,
+            session_seconds: limits.seconds(),
+        }),
+    }
+}
+
 fn checks(
     now: Time,
     question: &Question<'_>,
@@ -213,6 +241,8 @@ fn checks(
     account(now, question, facts, trace, &mut limits)?;
     rules(walk, trace)?;
     controls(now, facts, walk, trace, &mut limits)?;
+    sessions(walk, trace)?;
+    let (plan, octets) = quotas(now, facts, walk, trace, &mut limits)?;
     limits.least("Session-Timeout", walk.session_timeout_seconds);
     limits.least(
         "Session-Timeout",
@@ -227,6 +257,8 @@ fn checks(
     Ok(Grant {
         replies,
         session_timeout_seconds,
+        plan,
+        octets,
         keys,
     })
 }
@@ -354,8 +386,17 @@ fn account(
     trace: &mut Trace,
     limits: &mut Limits,
 ) -> Result<(), No> {
-    let (Some((person, member)), Some(organisation)) = (facts.member(), &facts.organisation) else {
+    standing(now, facts, trace, limits)?;
+    let (Some((_, member)), Some(organisation)) = (facts.member(), &facts.organisation) else {
         return Err(no("person", question.name(), Refusal::UnknownUser));
+    };
+    credentials(now, facts.by_mac, organisation, member, trace)
+}
+
+/// Whether somebody may be here at all, and until when.
+fn standing(now: Time, facts: &Facts, trace: &mut Trace, limits: &mut Limits) -> Result<(), No> {
+    let Some((person, member)) = facts.member() else {
+        return Err(no("person", "gone", Refusal::UnknownUser));
     };
     if !person.is_active {
         return Err(no("account", "the person is disabled", Refusal::Disabled));
@@ -378,8 +419,19 @@ fn account(
             u64::try_from(expires.seconds_since(now)).ok(),
         );
     }
+    Ok(())
+}
+
+/// Whether what somebody comes in with is still good.
+fn credentials(
+    now: Time,
+    by_mac: bool,
+    organisation: &OrganisationFacts,
+    member: &MembershipFacts,
+    trace: &mut Trace,
+) -> Result<(), No> {
     if organisation.password_days > 0
-        && !facts.by_mac
+        && !by_mac
         && let Some(updated) = member.password_updated
     {
         let ends = updated.plus_seconds(i64::from(organisation.password_days) * 86_400);
@@ -426,13 +478,6 @@ fn controls(
     if walk.controls.is_empty() {
         return Ok(());
     }
-    for name in NOT_ENFORCED {
-        if let Some(text) = walk.controls.text(name) {
-            trace.skip("limit", || {
-                format!("{name} := {text} is kept, but not enforced yet")
-            });
-        }
-    }
     if let Some(expires) = walk.controls.time(control::EXPIRATION) {
         if now >= expires {
             return Err(no("Expiration", expires.to_string(), Refusal::Expired));
@@ -440,29 +485,192 @@ fn controls(
         trace.pass("Expiration", || expires.to_string());
         limits.least("Expiration", u64::try_from(expires.seconds_since(now)).ok());
     }
-    if let (Some(hours), Some(organisation)) = (walk.controls.login_hours(), &facts.organisation) {
-        let local = now.to_chrono().with_timezone(&organisation.zone);
+    if let Some(login_hours) = walk.controls.login_hours() {
         let text = walk.controls.text(control::LOGIN_TIME).unwrap_or_default();
-        let input = || {
-            format!(
-                "{text} at {} ({})",
-                local.format("%a %H:%M"),
-                organisation.zone
-            )
-        };
-        match hours.at(
-            local.weekday().num_days_from_sunday(),
-            local.num_seconds_from_midnight(),
-        ) {
-            Allowed::No => return Err(no("Login-Time", input(), Refusal::OutsideHours)),
-            Allowed::ForSeconds(seconds) => {
-                trace.pass("Login-Time", input);
-                limits.least("Login-Time", Some(u64::from(seconds)));
-            }
-            Allowed::Always => trace.pass("Login-Time", input),
-        }
+        hours(now, facts, "Login-Time", login_hours, text, trace, limits)?;
     }
     Ok(())
+}
+
+fn hours(
+    now: Time,
+    facts: &Facts,
+    check: &'static str,
+    hours: &LoginHours,
+    text: &str,
+    trace: &mut Trace,
+    limits: &mut Limits,
+) -> Result<(), No> {
+    let Some(organisation) = &facts.organisation else {
+        return Ok(());
+    };
+    let local = now.to_chrono().with_timezone(&organisation.zone);
+    let input = || {
+        format!(
+            "{text} at {} ({})",
+            local.format("%a %H:%M"),
+            organisation.zone
+        )
+    };
+    match hours.at(
+        local.weekday().num_days_from_sunday(),
+        local.num_seconds_from_midnight(),
+    ) {
+        Allowed::No => return Err(no(check, input(), Refusal::OutsideHours)),
+        Allowed::ForSeconds(seconds) => {
+            trace.pass(check, input);
+            limits.least(check, Some(u64::from(seconds)));
+        }
+        Allowed::Always => trace.pass(check, input),
+    }
+    Ok(())
+}
+
+/// How many sessions and devices there are beside the one that asks.
+fn sessions(walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
+    let activity = &walk.activity;
+    let counts = [
+        (
+            "sessions at once",
+            walk.most_sessions(),
+            activity.sessions(),
+        ),
+        ("devices at once", walk.most_devices(), activity.devices()),
+    ];
+    for (check, most, others) in counts {
+        let Some(most) = most else { continue };
+        if !activity.is_known {
+            trace.skip(check, || format!("at most {most}; {NOT_KNOWN}"));
+            continue;
+        }
+        let input = || format!("{others} beside this one, at most {most} together");
+        if u64::try_from(others).unwrap_or(u64::MAX) >= most {
+            return Err(no(check, input(), Refusal::TooManySessions));
+        }
+        trace.pass(check, input);
+    }
+    Ok(())
+}
+
+/// Why a limit is not looked at.
+const NOT_KNOWN: &str = "what was used is not known while the database is away";
+
+/// Limits of rows, then plans: the one that holds now, which another may have taken the place of, and what is left.
+fn quotas(
+    now: Time,
+    facts: &Facts,
+    walk: &Walk<'_>,
+    trace: &mut Trace,
+    limits: &mut Limits,
+) -> Result<(Option<Arc<PlanFacts>>, Octets), No> {
+    let mut left = Left {
+        now,
+        facts,
+        walk,
+        octets: Octets::default(),
+    };
+    for (name, limit) in walk.control_limits() {
+        if left.is_spent(&limit) {
+            let input = left.shown(&limit);
+            return Err(no(name, input, Refusal::QuotaSpent));
+        }
+        left.take(name, &limit, trace, limits);
+    }
+    let mut first = None;
+    for plan in &walk.plans {
+        let plan = holding(plan, &left, trace)?;
+        if let Some(plan_hours) = &plan.hours {
+            let text = plan.terms.hours.as_deref().unwrap_or_default();
+            hours(now, facts, "hours", plan_hours, text, trace, limits)?;
+        }
+        trace.pass("plan", || plan.name.clone());
+        for limit in &plan.terms.limits {
+            left.take("limit", limit, trace, limits);
+        }
+        limits.least(
+            "the plan's session timeout",
+            plan.terms.session_seconds.map(u64::from),
+        );
+        first = first.or(Some(plan));
+    }
+    Ok((first.cloned(), left.octets))
+}
+
+/// The plan that holds: the one given, or, where a limit of it is spent, the one that takes its place.
+fn holding<'p>(
+    plan: &'p Arc<PlanFacts>,
+    left: &Left<'_, '_>,
+    trace: &mut Trace,
+) -> Result<&'p Arc<PlanFacts>, No> {
+    let mut plan = plan;
+    for _ in 0..=MAX_FOLLOWING {
+        if plan.is_damaged {
+            let input = format!("{}: what is stored of it cannot be read", plan.name);
+            return Err(no("plan", input, Refusal::CheckFailed));
+        }
+        let Some(spent) = plan.terms.limits.iter().find(|limit| left.is_spent(limit)) else {
+            return Ok(plan);
+        };
+        let shown = left.shown(spent);
+        let Some(next) = &plan.when_spent else {
+            let input = format!("{}: {shown}", plan.name);
+            return Err(no("limit", input, Refusal::QuotaSpent));
+        };
+        trace.skip("plan", || {
+            format!("{}: {shown}; {} takes its place", plan.name, next.name)
+        });
+        plan = next;
+    }
+    // The rules for saving allow no circle.
+    Err(no("limit", plan.name.as_str(), Refusal::QuotaSpent))
+}
+
+/// What is left of limits, as they are gone through.
+struct Left<'a, 'f> {
+    now: Time,
+    facts: &'a Facts,
+    walk: &'a Walk<'f>,
+    octets: Octets,
+}
+
+impl Left<'_, '_> {
+    fn used(&self, limit: &Limit) -> Totals {
+        self.walk.activity.used(limit.period)
+    }
+
+    fn is_spent(&self, limit: &Limit) -> bool {
+        self.walk.activity.is_known && limit.left(self.used(limit)) == 0
+    }
+
+    fn shown(&self, limit: &Limit) -> String {
+        let used = limit.meter.of(self.used(limit));
+        format!("{limit}: {} used", limit.meter.text(used))
+    }
+
+    fn take(&mut self, name: &'static str, limit: &Limit, trace: &mut Trace, limits: &mut Limits) {
+        if !self.walk.activity.is_known {
+            return trace.skip(name, || format!("{limit}; {NOT_KNOWN}"));
+        }
+        trace.pass(name, || self.shown(limit));
+        let used = self.used(limit);
+        if let (Some((_, member)), Some(organisation)) =
+            (self.facts.member(), &self.facts.organisation)
+        {
+            let zone = organisation.zone;
+            limits.least(
+                name,
+                limit.seconds_from_now(used, self.now, zone, member.since(zone)),
+            );
+        }
+        let left = limit.left(used);
+        let way = match limit.meter {
+            Meter::Time => return,
+            Meter::Up => &mut self.octets.up,
+            Meter::Down => &mut self.octets.down,
+            Meter::Total => &mut self.octets.total,
+        };
+        *way = Some(way.map_or(left, |known| known.min(left)));
+    }
 }
 
 #[cfg(test)]

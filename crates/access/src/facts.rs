@@ -1,12 +1,17 @@
 //! Facts: what is known about a question, as plain data gathered once. What the proof said is [`Evidence`].
 
+use crate::activity::Activity;
 use crate::group::GroupId;
+use crate::limit::{Limit, Meter, Period};
 use crate::limiter::KeyKind;
+use crate::plan::{MAX_FOLLOWING, PlanFacts};
 use crate::question::{Offer, Question};
 use crate::register::Names;
 use crate::rule::{
-    AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, Rows, RuleSet, internal, matches,
+    AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, Rows, RuleSet, control, internal,
+    matches,
 };
+use chrono::{DateTime, NaiveDate};
 use identity::{MembershipId, PersonId};
 use kernel::{OrganisationId, Time};
 use proof::keys::Keys;
@@ -78,10 +83,25 @@ pub struct MembershipFacts {
     pub expires: Option<Time>,
     /// Whether it is settled who he is.
     pub is_verified: bool,
+    /// When it began, in seconds since 1970.
+    pub since_seconds: u32,
     /// When the password was set, where that is known.
     pub password_updated: Option<Time>,
     /// Under what rules. Those who have none of their own and are in the same groups share one.
     pub standing: Arc<Standing>,
+}
+
+impl MembershipFacts {
+    /// When it began, as it is kept here; a moment before 1970 or after 2105 is as near as that allows.
+    pub fn since_seconds(created: Time) -> u32 {
+        u32::try_from(created.unix_seconds().max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// The local day on which it began.
+    pub fn since(&self, zone: chrono_tz::Tz) -> NaiveDate {
+        let at = DateTime::from_timestamp(self.since_seconds.into(), 0).unwrap_or_default();
+        at.with_timezone(&zone).date_naive()
+    }
 }
 
 /// The rules that hold for a membership.
@@ -103,6 +123,8 @@ pub struct GroupFacts {
     pub rules: RuleSet,
     /// What those were made of.
     pub rows: Rows,
+    /// What its people get.
+    pub plan: Option<Arc<PlanFacts>>,
 }
 
 /// A lock that holds.
@@ -215,9 +237,97 @@ pub struct Walk<'f> {
     pub replies: ReplyList,
     /// The least Session-Timeout of them all, in seconds.
     pub session_timeout_seconds: Option<u64>,
+    /// The plans of the groups that match, the first one first.
+    pub plans: SmallVec<[&'f Arc<PlanFacts>; 2]>,
+    /// What the member is doing, where the rules ask for it: see [`Walk::needs_activity`].
+    pub activity: Activity,
 }
 
+/// Limits that rows set, in FreeRADIUS's and OpenWISP's words.
+const LIMIT_CONTROLS: [(&str, Meter, Period); 8] = [
+    (control::MAX_DAILY_SESSION, Meter::Time, Period::Day),
+    (control::MAX_WEEKLY_SESSION, Meter::Time, Period::Week),
+    (control::MAX_MONTHLY_SESSION, Meter::Time, Period::Month),
+    (control::MAX_ALL_SESSION, Meter::Time, Period::Ever),
+    (control::MAX_DAILY_TRAFFIC, Meter::Total, Period::Day),
+    (control::MAX_WEEKLY_TRAFFIC, Meter::Total, Period::Week),
+    (control::MAX_MONTHLY_TRAFFIC, Meter::Total, Period::Month),
+    (control::MAX_ALL_TRAFFIC, Meter::Total, Period::Ever),
+];
+
 impl<'f> Walk<'f> {
+    /// The limits that rows set, each with the attribute that says so.
+    pub fn control_limits(&self) -> impl Iterator<Item = (&'static str, Limit)> {
+        LIMIT_CONTROLS
+            .into_iter()
+            .filter(|_| !self.controls.is_empty())
+            .filter_map(|(name, meter, period)| {
+                let amount = self.controls.number(name)?;
+                Some((
+                    name,
+                    Limit {
+                        meter,
+                        period,
+                        amount,
+                    },
+                ))
+            })
+    }
+
+    /// Shows every limit that may have to be looked at, those of plans that take another's place included.
+    pub fn each_limit(&self, mut show: impl FnMut(&Limit)) {
+        for (_, limit) in self.control_limits() {
+            show(&limit);
+        }
+        for plan in &self.plans {
+            let mut next = Some(*plan);
+            for _ in 0..=MAX_FOLLOWING {
+                let Some(plan) = next else { break };
+                plan.terms.limits.iter().for_each(&mut show);
+                next = plan.when_spent.as_ref();
+            }
+        }
+    }
+
+    /// The most sessions at once, and who says so. 0 is how operators write "no limit".
+    pub fn most_sessions(&self) -> Option<u64> {
+        let by_rows = self
+            .controls
+            .number(control::SIMULTANEOUS_USE)
+            .filter(|most| *most > 0);
+        let by_plans = self.plans.iter().filter_map(|plan| plan.terms.sessions);
+        by_rows.into_iter().chain(by_plans.map(u64::from)).min()
+    }
+
+    /// The most devices at once.
+    pub fn most_devices(&self) -> Option<u64> {
+        let by_plans = self.plans.iter().filter_map(|plan| plan.terms.devices);
+        by_plans.map(u64::from).min()
+    }
+
+    /// How far apart the reports are that the NAS is asked for, in seconds.
+    pub fn interim_seconds(&self) -> Option<u32> {
+        self.plans
+            .iter()
+            .find_map(|plan| plan.terms.interim_seconds)
+    }
+
+    /// Whether what the member is doing and has used has to be known.
+    pub fn needs_activity(&self) -> bool {
+        if self.plans.is_empty() && self.controls.is_empty() {
+            return false;
+        }
+        let mut is_limited = false;
+        self.each_limit(|_| is_limited = true);
+        is_limited || self.most_sessions().is_some() || self.most_devices().is_some()
+    }
+
+    fn take_group(&mut self, group: &'f GroupFacts) {
+        self.groups.push((group, None));
+        self.take(&group.rules);
+        self.plans.extend(&group.plan);
+    }
+
     fn take(&mut self, rules: &'f RuleSet) {
         self.controls.apply(&rules.checks);
         self.replies.apply_set(rules);
@@ -302,8 +412,28 @@ impl Facts {
                 walk.groups.push((group, Some(check)));
                 continue;
             }
-            walk.groups.push((group, None));
-            walk.take(&group.rules);
+            walk.take_group(group);
+            if !group.rules.falls_through {
+                break;
+            }
+        }
+        walk
+    }
+
+    /// Walks the rules of somebody who is online: his own, and those of his groups. One that compares something with a
+    /// request holds if it held when he came in.
+    pub fn walk_groups(&self, held: &[GroupId]) -> Walk<'_> {
+        let mut walk = Walk::default();
+        let Some((_, member)) = self.member() else {
+            return walk;
+        };
+        walk.take(&member.standing.rules);
+        for group in &self.groups {
+            let compares = group.rules.checks.iter().any(|check| !check.is_control());
+            if compares && !held.contains(&group.id) {
+                continue;
+            }
+            walk.take_group(group);
             if !group.rules.falls_through {
                 break;
             }

@@ -3,6 +3,7 @@
 //! A group's name is unique on the server and begins with its organisation's slug. One group of an organisation is the
 //! default: whoever is admitted without another gets into it. The rules themselves are [`crate::rule`].
 
+use crate::plan::{Plan, PlanId};
 use crate::rule::{self, Op, Owner, Row, Rows, Side};
 use identity::Organisation;
 use kernel::history::Version;
@@ -43,6 +44,8 @@ pub struct Group {
     pub description: String,
     /// Whether people get into it who are not put elsewhere.
     pub is_default: bool,
+    /// What its people get.
+    pub plan: Option<PlanId>,
     /// When it was made.
     pub created: Time,
     /// When it or its rules were last changed.
@@ -62,14 +65,14 @@ pub struct NewGroup {
 
 macro_rules! columns {
     () => {
-        "id, organisation_id, name, description, is_default, created, modified"
+        "id, organisation_id, name, description, is_default, plan_id, created, modified"
     };
 }
 
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    INSERT = concat!("INSERT INTO access_group (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $6)");
+    INSERT = concat!("INSERT INTO access_group (", columns!(), ") VALUES ($1, $2, $3, $4, $5, NULL, $6, $6)");
     BY_NAME = concat!("SELECT ", columns!(), " FROM access_group WHERE name = $1");
     BY_ID = concat!("SELECT ", columns!(), " FROM access_group
         WHERE id = $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2)");
@@ -81,6 +84,7 @@ kernel::statements! {
     NAMES = "SELECT name FROM access_group WHERE organisation_id = $1 ORDER BY name LIMIT 1000";
     UNSET_DEFAULT = concat!("UPDATE access_group SET is_default = FALSE, modified = $2
         WHERE organisation_id = $1 AND is_default RETURNING ", columns!());
+    SET_PLAN = "UPDATE access_group SET plan_id = $2 WHERE id = $1";
     SET_DEFAULT = "UPDATE access_group SET is_default = TRUE WHERE id = $1";
     REMOVE = "DELETE FROM access_group WHERE id = $1";
 }
@@ -92,6 +96,7 @@ struct GroupRow {
     name: String,
     description: String,
     is_default: bool,
+    plan_id: Option<Uuid>,
     created: Time,
     modified: Time,
 }
@@ -109,6 +114,7 @@ impl GroupRow {
             name: self.name,
             description: self.description,
             is_default: self.is_default,
+            plan: self.plan_id.map(PlanId),
             created: self.created,
             modified: self.modified,
         }
@@ -194,6 +200,7 @@ pub async fn insert(
         name: name.clone(),
         description: new.description,
         is_default: new.is_default,
+        plan: None,
         created: now,
         modified: now,
     };
@@ -456,6 +463,27 @@ pub async fn make_default(kernel: &Kernel, id: GroupId) -> Result<Group, Error> 
     Ok(group)
 }
 
+/// Gives a group's people a plan, or none.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] when the plan is another organisation's.
+pub async fn set_plan(kernel: &Kernel, id: GroupId, plan: Option<&Plan>) -> Result<Group, Error> {
+    let now = kernel.now();
+    let mut tx = kernel.db.begin().await?;
+    let mut group = locked(&mut tx, now, id).await?;
+    if plan.is_some_and(|plan| plan.organisation != group.organisation) {
+        return Err(refused(&group, "the plan is another organisation's"));
+    }
+    let plan = plan.map(|plan| plan.id);
+    if group.plan != plan {
+        tx.run(SET_PLAN, kernel::values![id, plan]).await?;
+        group.plan = plan;
+        record(&mut tx, kernel, &group).await?;
+        tx.commit().await?;
+    }
+    Ok(group)
+}
+
 /// Removes a group; its people are in one group less.
 ///
 /// # Errors
@@ -515,7 +543,11 @@ async fn record(tx: &mut Tx, kernel: &Kernel, group: &Group) -> Result<(), Error
         row: group.id.0,
         organisation: Some(group.organisation),
         person: None,
-        fields: serde_json::json!({ "name": group.name, "is_default": group.is_default }),
+        fields: serde_json::json!({
+            "name": group.name,
+            "is_default": group.is_default,
+            "plan": group.plan,
+        }),
     };
     let now = kernel.now();
     tx.record_version(now, version).await?;

@@ -4,16 +4,21 @@
 //! facts come from at wire speed; the other files are the rows behind it. This room must **never** open a socket or
 //! parse a packet from the wire: it is handed a question and gives back a decision.
 
+pub mod activity;
 pub mod admit;
 pub mod decide;
+pub mod dynauth;
 pub mod facts;
+pub mod family;
 pub mod group;
+pub mod limit;
 pub mod limiter;
 pub mod lock;
 pub mod nas;
 pub mod nas_match;
 pub mod network;
 pub mod observation;
+pub mod plan;
 pub mod proof_memory;
 pub mod question;
 pub mod register;
@@ -27,6 +32,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
         &many.map(|many| many.statements(engine)).concat()[..],
         nas::STATEMENTS,
         group::STATEMENTS,
+        plan::STATEMENTS,
         rule::STATEMENTS,
         admit::STATEMENTS,
         lock::STATEMENTS,

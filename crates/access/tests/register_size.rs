@@ -41,6 +41,7 @@ fn person(
             is_enabled: true,
             expires: None,
             is_verified: true,
+            since_seconds: 0,
             password_updated: None,
             standing: standing.clone(),
         }]
@@ -72,6 +73,7 @@ fn a_million_people_fit_and_finding_one_takes_no_memory() {
         is_enabled: true,
         expires: None,
         is_verified: true,
+        since_seconds: 0,
         password_updated: None,
         standing: Arc::default(),
     };

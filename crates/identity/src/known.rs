@@ -66,6 +66,8 @@ pub struct KnownMembership {
     pub is_verified: bool,
     /// How that was settled.
     pub method: String,
+    /// When it was made.
+    pub created: Time,
 }
 
 /// SQL for whoever has one of [`MAX_NAMES`] names in a realm.
@@ -101,13 +103,13 @@ kernel::statements! {
     IDENTIFIERS = "SELECT person_id, realm, kind, value, folded FROM identifier
         WHERE person_id >= $1 AND person_id <= $2 ORDER BY person_id, created, id";
     CREDENTIALS = "SELECT id, person_id, form, value FROM credential WHERE person_id >= $1 AND person_id <= $2";
-    MEMBERSHIPS = "SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method FROM membership
+    MEMBERSHIPS = "SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method, created FROM membership
         WHERE person_id >= $1 AND person_id <= $2 ORDER BY person_id, created, id";
     MANY_PEOPLE = among_many!("SELECT id, is_active, password_updated FROM person WHERE id", " ORDER BY id");
     MANY_IDENTIFIERS = among_many!("SELECT person_id, realm, kind, value, folded FROM identifier WHERE person_id",
         " ORDER BY person_id, created, id");
     MANY_CREDENTIALS = among_many!("SELECT id, person_id, form, value FROM credential WHERE person_id", "");
-    MANY_MEMBERSHIPS = among_many!("SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method
+    MANY_MEMBERSHIPS = among_many!("SELECT id, person_id, organisation_id, is_enabled, expires, is_verified, method, created
         FROM membership WHERE person_id", " ORDER BY person_id, created, id");
     IDS = "SELECT id FROM person WHERE id > $1 ORDER BY id LIMIT $2";
     HOLDER = "SELECT person_id AS id FROM membership WHERE id = $1";
@@ -169,6 +171,7 @@ struct MembershipRow {
     expires: Option<Time>,
     is_verified: bool,
     method: String,
+    created: Time,
 }
 
 /// The next people after one, in the order of their ids; at most `limit`, and never more than [`MAX_PAGE`]. An empty
@@ -387,6 +390,7 @@ fn assemble(people: Vec<PersonRow>, parts: Parts) -> Vec<Known> {
                 expires: row.expires,
                 is_verified: row.is_verified,
                 method: row.method,
+                created: row.created,
             });
         }
     }

@@ -1,6 +1,6 @@
 //! Sessions on their way into a transaction, and what the caller is told about them afterwards.
 
-use crate::counters::Growth;
+use crate::counters::{DaySum, Growth};
 use crate::session::write::{self, Part};
 use crate::session::{Change, DayUsage, Session, Totals, Turn};
 use kernel::{Error, Tx};
@@ -25,6 +25,8 @@ pub struct AppliedSession {
     pub was: Was,
     /// What its membership's counters grew by, by local day.
     pub usage: Vec<DayUsage>,
+    /// What those days have come to, its membership's other sessions included.
+    pub sums: Vec<DaySum>,
     /// Whether it is the only one of its key in the table of the present, as far as the batch had to look.
     pub(crate) is_alone: bool,
 }
@@ -152,10 +154,16 @@ impl Settlement {
                 session: row.session,
                 was: row.touched.was,
                 usage,
+                sums: Vec::new(),
                 is_alone: row.is_alone,
             });
         }
-        growth.write(tx).await?;
+        let sums = growth.write(tx).await?;
+        for row in &mut applied {
+            if let Some(membership) = row.session.membership_id {
+                row.sums = sums.of_days(membership, &row.usage);
+            }
+        }
         Ok(applied)
     }
 }

@@ -5,7 +5,7 @@
 use crate::session::{DayUsage, Totals};
 use kernel::id::Uuid;
 use kernel::{Db, Engine, Error, Kernel, Time, Tx, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many rows one page holds.
 pub const PAGE: i64 = 2_000;
@@ -36,7 +36,8 @@ kernel::statements! {
         SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE TRUE
         ON CONFLICT (membership_id, period) DO UPDATE SET seconds = usage.seconds + excluded.seconds,
             input_octets = usage.input_octets + excluded.input_octets,
-            output_octets = usage.output_octets + excluded.output_octets";
+            output_octets = usage.output_octets + excluded.output_octets
+        RETURNING membership_id, period, seconds, input_octets, output_octets";
 }
 kernel::statements! {
     /// PostgreSQL's own.
@@ -46,7 +47,8 @@ kernel::statements! {
             CAST($5 AS BIGINT[]))
         ON CONFLICT (membership_id, period) DO UPDATE SET seconds = usage.seconds + excluded.seconds,
             input_octets = usage.input_octets + excluded.input_octets,
-            output_octets = usage.output_octets + excluded.output_octets";
+            output_octets = usage.output_octets + excluded.output_octets
+        RETURNING membership_id, period, seconds, input_octets, output_octets";
 }
 
 /// What is counted.
@@ -100,7 +102,29 @@ pub struct UsageRow {
     pub output_octets: i64,
 }
 
+/// What a membership has used on a local day, all sessions together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaySum {
+    /// The organisation's local day, counted from 1 January of year 1.
+    pub day: i32,
+    /// What it has come to.
+    pub sum: Totals,
+}
+
 impl UsageRow {
+    /// The same, with the day as a number.
+    pub fn sum(&self) -> DaySum {
+        let day = chrono::NaiveDate::parse_from_str(&self.period, "%Y-%m-%d").unwrap_or_default();
+        DaySum {
+            day: chrono::Datelike::num_days_from_ce(&day),
+            sum: Totals {
+                seconds: self.seconds,
+                input: self.input_octets,
+                output: self.output_octets,
+            },
+        }
+    }
+
     /// One counter's value.
     pub fn of(&self, counter: Counter) -> i64 {
         match counter {
@@ -124,14 +148,14 @@ impl Growth {
         }
     }
 
-    /// Writes it.
+    /// Writes it; what each day has come to.
     ///
     /// # Errors
     /// [`Error::Engine`].
-    pub async fn write(mut self, tx: &mut Tx) -> Result<(), Error> {
+    pub async fn write(mut self, tx: &mut Tx) -> Result<Sums, Error> {
         self.0.retain(|_, delta| !delta.is_zero());
         if self.0.is_empty() {
-            return Ok(());
+            return Ok(Sums::default());
         }
         let period = |day: i32| {
             let delta = Totals::default();
@@ -148,8 +172,8 @@ impl Growth {
                 ])
             });
             let more = serde_json::Value::from_iter(more).to_string();
-            tx.run(SQLITE_GROW, kernel::values![more]).await?;
-            return Ok(());
+            let rows: Vec<UsageRow> = tx.all(SQLITE_GROW, kernel::values![more]).await?;
+            return Ok(Sums::of(&rows));
         }
         let counts =
             |of: fn(&Totals) -> i64| Value::Ints(self.0.values().map(|t| Some(of(t))).collect());
@@ -165,8 +189,34 @@ impl Growth {
             counts(|delta| delta.input),
             counts(|delta| delta.output),
         ];
-        tx.run(POSTGRES_GROW, values).await?;
-        Ok(())
+        let rows: Vec<UsageRow> = tx.all(POSTGRES_GROW, values).await?;
+        Ok(Sums::of(&rows))
+    }
+}
+
+/// What days have come to, by membership and day.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums(HashMap<(Uuid, i32), Totals>);
+
+impl Sums {
+    fn of(rows: &[UsageRow]) -> Sums {
+        let sums = rows.iter().map(|row| {
+            let DaySum { day, sum } = row.sum();
+            ((row.membership_id, day), sum)
+        });
+        Sums(sums.collect())
+    }
+
+    /// Of these days of a membership.
+    pub fn of_days(&self, membership: Uuid, days: &[DayUsage]) -> Vec<DaySum> {
+        let sum = |usage: &DayUsage| {
+            let sum = *self.0.get(&(membership, usage.day))?;
+            Some(DaySum {
+                day: usage.day,
+                sum,
+            })
+        };
+        days.iter().filter_map(sum).collect()
     }
 }
 

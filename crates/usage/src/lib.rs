@@ -2,7 +2,7 @@
 //!
 //! The way of a report: an [`Entry`] in the journal, read as a [`Report`], applied to a [`Session`], written by
 //! [`apply_batch`] in one transaction with the [`counters`] and the checkpoint. [`Writer`] does that for as long as
-//! the process lives. [`list`], [`live`] and [`attempt`] are what readers ask; [`restart`] and [`age_out`] are chores.
+//! the process lives. [`list`], [`live`], [`tally`] and [`attempt`] are what readers ask; [`order`] is what is wanted of a session; [`restart`] and [`age_out`] are chores.
 //!
 //! Read [`report`], then [`session`] (above all its `ledger`: why the order of reports does not matter), then
 //! [`writer`]. This room must **never** answer a NAS, decide whether somebody may come in, or lose a report that was
@@ -16,9 +16,11 @@ pub mod drain;
 pub mod entry;
 pub mod list;
 pub mod live;
+pub mod order;
 pub mod report;
 pub mod restart;
 pub mod session;
+pub mod tally;
 #[cfg(test)]
 mod testing;
 pub mod writer;
@@ -37,6 +39,7 @@ pub use live::{Live, LiveSession};
 pub use report::{Report, Status, Unreadable};
 pub use restart::{NAS_RESTARTED, close_restarted, forget_restarts};
 pub use session::{Change, DayUsage, Restart, Session, Totals, Turn};
+pub use tally::Tally;
 pub use writer::{
     Applied, Item, Origin, Outcome, REPORTS_APPLIED, Stretch, apply_batch, apply_with, checkpoint,
     forget_unreadable,
@@ -53,6 +56,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
         age_out::STATEMENTS,
         list::STATEMENTS,
         live::STATEMENTS,
+        order::STATEMENTS,
         attempt::STATEMENTS,
     ];
     let own = match engine {

@@ -28,6 +28,8 @@ const MAX_PLACES: usize = 200_000;
 const MAX_RESTARTS: usize = 1_000;
 /// The place of what has none.
 const NOWHERE: u32 = u32::MAX;
+/// Sessions of one membership that are looked at: more than any limit allows, and a place for each on the stack.
+pub const MAX_VISITED: usize = 64;
 /// Rows of one read while loading.
 const PAGE: i64 = 5_000;
 /// An end that was heard is forgotten when SQL has not told of it for so long: its report was kept unread.
@@ -37,8 +39,8 @@ kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
     LOAD = "SELECT s.id, s.organisation_id, s.nas_id, s.membership_id, s.acct_session_id, s.identity, s.nas_ip_address,
-            s.nas_identifier, s.called_station_id, s.started, s.reported, s.session_seconds, s.input_octets,
-            s.output_octets
+            s.nas_identifier, s.called_station_id, s.started, s.reported, s.updated, s.interval_seconds,
+            s.session_seconds, s.input_octets, s.output_octets
         FROM session_open AS o CROSS JOIN session AS s WHERE s.id = o.id AND o.id > $1 ORDER BY o.id LIMIT $2";
 }
 
@@ -57,8 +59,30 @@ pub struct LiveSession {
     pub started: Time,
     /// Event time of the newest report.
     pub reported: Time,
+    /// When that report came.
+    pub heard: Time,
+    /// How far apart its last reports were; 0 before there were two.
+    pub interval_seconds: u32,
+    /// Whose device: see [`Live::device`].
+    pub device: u64,
     /// What it used so far.
     pub totals: Totals,
+    /// What of that SQL has counted, in its membership's running totals.
+    pub counted: Totals,
+    /// Event time of the newest report that SQL has counted; when it began, if none was.
+    pub counted_until: Time,
+}
+
+impl LiveSession {
+    /// What it used that no running total has.
+    pub fn uncounted(&self) -> Totals {
+        let more = self.totals.minus(self.counted);
+        Totals {
+            seconds: more.seconds.max(0),
+            input: more.input.max(0),
+            output: more.output.max(0),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +194,8 @@ struct Row {
     called_station_id: Option<String>,
     started: Time,
     reported: Time,
+    updated: Time,
+    interval_seconds: Option<i64>,
     session_seconds: i64,
     input_octets: i64,
     output_octets: i64,
@@ -213,6 +239,11 @@ impl Live {
             called: row.called_station_id,
         });
         let key = self.key(row.nas_id, &row.acct_session_id, &row.identity);
+        let totals = Totals {
+            seconds: row.session_seconds,
+            input: row.input_octets,
+            output: row.output_octets,
+        };
         let session = LiveSession {
             id: row.id,
             organisation: OrganisationId(row.organisation_id),
@@ -220,11 +251,12 @@ impl Live {
             membership: row.membership_id,
             started: row.started,
             reported: row.reported,
-            totals: Totals {
-                seconds: row.session_seconds,
-                input: row.input_octets,
-                output: row.output_octets,
-            },
+            heard: row.updated,
+            interval_seconds: interval(row.interval_seconds),
+            device: self.device(&row.identity),
+            totals,
+            counted: totals,
+            counted_until: row.reported,
         };
         self.settle(key, session, place, true);
     }
@@ -239,7 +271,7 @@ impl Live {
             called: s.details.called_station_id.clone(),
         });
         let key = self.key(s.nas_id, &s.acct_session_id, &s.identity);
-        self.settle(key, of_row(s), place, s.is_open());
+        self.settle(key, self.of_row(s), place, s.is_open());
     }
 
     /// Takes over a report that is durable and not yet in SQL.
@@ -270,7 +302,12 @@ impl Live {
                     membership: report.membership,
                     started: report.begin().unwrap_or(report.event_time),
                     reported: never(),
+                    heard: report.received,
+                    interval_seconds: 0,
+                    device: self.device(&report.identity),
                     totals: Totals::default(),
+                    counted: Totals::default(),
+                    counted_until: report.begin().unwrap_or(report.event_time),
                 },
                 place,
                 has_ended: false,
@@ -293,22 +330,56 @@ impl Live {
 
     /// The open sessions of a membership.
     pub fn of_membership(&self, membership: Uuid) -> Vec<LiveSession> {
-        let keys: Vec<u64> = {
+        let mut found = Vec::new();
+        self.visit(membership, |session, is_open| {
+            if is_open {
+                found.push(*session);
+            }
+        });
+        found
+    }
+
+    /// Shows a membership's sessions, at most [`MAX_VISITED`]: those that are open, and those that are not but whose end
+    /// SQL has not counted yet.
+    pub fn visit(&self, membership: Uuid, mut show: impl FnMut(&LiveSession, bool)) {
+        let mut keys = [0u64; MAX_VISITED];
+        let mut count = 0;
+        {
             let members = locked(&self.members[self.member_shard(membership)]);
             let all = (membership, u64::MIN)..=(membership, u64::MAX);
-            members.range(all).map(|(_, key)| *key).collect()
-        };
-        let mut found: Vec<(LiveSession, u32)> = Vec::with_capacity(keys.len());
-        for key in keys {
-            let entry = self.shard(key).get(&key).copied();
-            found.extend(entry.filter(|e| !e.has_ended).map(|e| (e.session, e.place)));
+            for (known, (_, key)) in keys.iter_mut().zip(members.range(all)) {
+                *known = *key;
+                count += 1;
+            }
         }
-        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-        let open = |(session, place): &(LiveSession, u32)| {
-            session.started >= restarted_at(&places.restarted, *place)
-        };
-        found.retain(open);
-        found.into_iter().map(|(session, _)| session).collect()
+        for key in &keys[..count] {
+            let Some(entry) = self.shard(*key).get(key).copied() else {
+                continue;
+            };
+            let is_open = !entry.has_ended && {
+                let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+                entry.session.started >= restarted_at(&places.restarted, entry.place)
+            };
+            show(&entry.session, is_open);
+        }
+    }
+
+    /// Shows whose sessions are open, each membership once for each session. Looks at each.
+    pub fn each_membership(&self, mut show: impl FnMut(Uuid)) {
+        let restarted = self.restart_times();
+        for shard in &self.sessions {
+            let memberships: Vec<Uuid> = locked(shard)
+                .values()
+                .filter(|entry| entry.is_open(&restarted))
+                .filter_map(|entry| entry.session.membership)
+                .collect();
+            memberships.into_iter().for_each(&mut show);
+        }
+    }
+
+    /// A device as sessions name it: by its [`identity`](crate::report::words::identity).
+    pub fn device(&self, identity: &str) -> u64 {
+        self.hashes.hash_one(identity)
     }
 
     /// How many sessions are open. Looks at each: for status and metrics, not for a login.
@@ -350,6 +421,23 @@ impl Live {
         }
     }
 
+    fn of_row(&self, s: &Session) -> LiveSession {
+        LiveSession {
+            id: s.id,
+            organisation: OrganisationId(s.organisation_id),
+            nas: s.nas_id,
+            membership: s.membership_id,
+            started: s.started,
+            reported: s.reported,
+            heard: s.updated,
+            interval_seconds: interval(s.interval_seconds),
+            device: self.device(&s.identity),
+            totals: s.totals(),
+            counted: s.totals(),
+            counted_until: s.reported,
+        }
+    }
+
     fn restart_times(&self) -> Vec<Time> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.restarted.clone()
@@ -388,9 +476,13 @@ impl Live {
             });
             match ahead {
                 Some(known) => {
-                    // A later session may have the id by now: only an open row is this one's.
+                    // A later session may have the id by now: only an open row is this one's, or one that began with it.
                     if is_open {
                         known.session.id = session.id;
+                    }
+                    if is_open || known.session.id == session.id {
+                        known.session.counted = session.counted;
+                        known.session.counted_until = session.counted_until;
                     }
                     (None, None)
                 }
@@ -440,7 +532,14 @@ impl Entry {
             // The id is used again.
             (known.id, known.totals, known.started) =
                 (Uuid::nil(), Totals::default(), report.event_time);
+            (known.counted, known.counted_until) = (Totals::default(), report.event_time);
+            known.interval_seconds = 0;
         }
+        let apart = report.event_time.seconds_since(known.reported);
+        if known.reported != never() && apart > 0 {
+            known.interval_seconds = interval(Some(apart));
+        }
+        known.heard = known.heard.max(report.received);
         known.reported = report.event_time;
         known.membership = known.membership.or(report.membership);
         known.totals.seconds = known
@@ -468,16 +567,8 @@ fn restarted_at(restarted: &[Time], place: u32) -> Time {
     restarted.get(place as usize).copied().unwrap_or_else(never)
 }
 
-fn of_row(s: &Session) -> LiveSession {
-    LiveSession {
-        id: s.id,
-        organisation: OrganisationId(s.organisation_id),
-        nas: s.nas_id,
-        membership: s.membership_id,
-        started: s.started,
-        reported: s.reported,
-        totals: s.totals(),
-    }
+fn interval(seconds: Option<i64>) -> u32 {
+    u32::try_from(seconds.unwrap_or(0).max(0)).unwrap_or(u32::MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -91,7 +91,13 @@ pub fn lines(
         ));
         lines.push(format!("   {}", clean(&holder_remedy(holder))));
     }
-    if !troubles.is_empty() || !database.holders.is_empty() {
+    if let Some(error) = &database.error {
+        lines.push(format!(
+            "   The database could not be asked who keeps a transaction open: {}",
+            clean(error)
+        ));
+    }
+    if !troubles.is_empty() || !database.holders.is_empty() || database.error.is_some() {
         lines.push(String::new());
     }
     traffic(vitals, ink, &mut lines);

@@ -12,6 +12,7 @@ use super::Register;
 use super::load::{Loader, is_damage};
 use super::snapshot::{Anchor, Keeper, Mark};
 use crate::admit;
+use crate::facts::PersonFacts;
 use crate::lock;
 use identity::known::MANY;
 use identity::{MembershipId, PersonId};
@@ -23,6 +24,8 @@ use tokio::task::{JoinError, JoinSet};
 
 /// People in one page of the first load.
 const PAGE: usize = 2_000;
+/// Memberships that news touched and nobody asked for yet; of more, everybody counts as touched.
+const MAX_TOUCHED: usize = 100_000;
 /// Pages that are read at once: a few megabytes each, and connections are left for those who write.
 const PAGES_AT_ONCE: usize = 4;
 
@@ -54,6 +57,16 @@ pub struct Follower {
     anchor: Option<Anchor>,
     stage: Stage,
     keeper: Option<Arc<Keeper>>,
+    touched: Touched,
+}
+
+/// Whom the news was about: those who may have to be told.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Who was known before it, with each membership that he had then.
+    pub members: Vec<(PersonId, MembershipId)>,
+    /// Groups, plans or organisations changed.
+    pub policy: bool,
 }
 
 /// How far a follower is.
@@ -79,6 +92,7 @@ impl Follower {
             anchor: None,
             stage: Stage::Empty,
             keeper: None,
+            touched: Touched::default(),
         }
     }
 
@@ -238,6 +252,7 @@ impl Follower {
         }
         let mut parts = Parts::default();
         let mut people = Vec::new();
+        self.touch_removed(&events);
         for event in &events {
             match event.kind.as_str() {
                 identity::PERSON_CHANGED => people.push(Changed::Person(PersonId(event.subject))),
@@ -250,6 +265,7 @@ impl Follower {
         }
         if parts.are_any() {
             self.reload_policy(parts).await?;
+            self.touched.policy = true;
         }
         let mut seen = HashSet::new();
         let (mut known, mut new) = (Vec::new(), Vec::new());
@@ -267,7 +283,10 @@ impl Follower {
                 continue;
             }
             match self.register.people.by_id(person) {
-                Some(_) => known.push(person),
+                Some(facts) => {
+                    known.push(person);
+                    self.touch(&facts);
+                }
                 None => new.push(person),
             }
         }
@@ -278,6 +297,33 @@ impl Follower {
         self.anchor = Some(Anchor::of(last));
         self.followed();
         Ok(events.len())
+    }
+
+    /// Whom the news was about since this was last asked.
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn touch(&mut self, person: &PersonFacts) {
+        if self.touched.members.len() < MAX_TOUCHED {
+            let memberships = person.memberships.iter();
+            self.touched
+                .members
+                .extend(memberships.map(|member| (person.id, member.id)));
+        } else {
+            self.touched.policy = true;
+        }
+    }
+
+    /// Before they are forgotten.
+    fn touch_removed(&mut self, events: &[Event]) {
+        for event in events {
+            if event.kind == identity::PERSON_REMOVED
+                && let Some(person) = self.register.people.by_id(PersonId(event.subject))
+            {
+                self.touch(&person);
+            }
+        }
     }
 
     /// Who holds the memberships that news is about without saying whose they are.

@@ -297,6 +297,7 @@ impl Loader {
                     is_enabled: membership.is_enabled,
                     expires: membership.expires,
                     is_verified: membership.is_verified,
+                    since_seconds: MembershipFacts::since_seconds(membership.created),
                     password_updated: known.password_updated,
                 }
             })

@@ -13,7 +13,7 @@ mod people;
 mod snapshot;
 
 pub use age::RegisterState;
-pub use follow::Follower;
+pub use follow::{Follower, Touched};
 pub use lookup::{Answer, Lookup};
 pub use misses::{Miss, Wanted};
 pub use names::{Name, Names};
@@ -26,12 +26,13 @@ use crate::group::GroupId;
 use crate::limiter::{Key, LimiterConfig, Limits, NewLock};
 use crate::nas::{Nas, RouteKind};
 use crate::nas_match::{NasEntry, NasIndex};
+use crate::plan::StoredPlan;
 use crate::question::{Asker, Question, ssid_of};
 use crate::word::Refusal;
 use age::Age;
 use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
-use identity::{Kind, MembershipId};
+use identity::{Kind, MembershipId, PersonId};
 use kernel::{OrganisationId, Position, Time};
 use misses::Misses;
 use proof::mac::Mac;
@@ -49,6 +50,8 @@ pub struct Policy {
     pub nases: NasIndex,
     /// Groups.
     pub groups: HashMap<GroupId, Arc<GroupFacts>, RandomState>,
+    /// Plans as they are stored: groups have them ready.
+    pub plans: Vec<StoredPlan>,
     /// Organisations.
     pub organisations: HashMap<OrganisationId, Arc<OrganisationFacts>, RandomState>,
 }
@@ -104,6 +107,11 @@ impl Register {
     /// those who are missing are looked up one by one, see [`Register::miss`], and must not be refused unasked.
     pub fn can_serve(&self) -> bool {
         self.age.can_serve()
+    }
+
+    /// Whether the database does not answer: then what only it knows is not waited for.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.state(), RegisterState::Stale { .. })
     }
 
     /// How right all this is.
@@ -219,6 +227,31 @@ impl Register {
             lock,
             groups,
         }
+    }
+
+    /// What is known of a member without a question; none where he is not one.
+    pub fn facts_of(&self, person: PersonId, membership: MembershipId) -> Option<Facts> {
+        let person = self.people.by_id(person)?;
+        let index = person
+            .memberships
+            .iter()
+            .position(|known| known.id == membership)?;
+        let member = &person.memberships[index];
+        let policy = self.policy.load();
+        let groups = member
+            .standing
+            .groups
+            .iter()
+            .filter_map(|id| policy.groups.get(id).cloned())
+            .collect();
+        Some(Facts {
+            client: ClientFacts::new("", IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+            organisation: policy.organisations.get(&member.organisation).cloned(),
+            subject: Subject::Member(person.clone(), index),
+            by_mac: false,
+            lock: None,
+            groups,
+        })
     }
 
     /// Whose report this is: the organisation by the NAS's routes, the member by User-Name or device.

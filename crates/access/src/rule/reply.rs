@@ -138,6 +138,20 @@ impl ReplyItem {
         self.tag
     }
 
+    /// A constant's vendor (0 is none), number and value as it lies in the attribute; none where it has to be hidden.
+    pub fn plain(&self) -> Option<(u32, u32, &[u8])> {
+        match &self.source {
+            Source::Constant {
+                vendor,
+                number,
+                hide: Hide::No,
+                payload,
+                ..
+            } => Some((*vendor, *number, payload)),
+            _ => None,
+        }
+    }
+
     /// The value's octets, without tag and not hidden. Not for showing: see [`ReplyItem::shown_value`].
     pub fn octets(&self) -> &[u8] {
         &self.value
@@ -300,6 +314,8 @@ impl fmt::Debug for Prepared {
 
 /// Session-Timeout (RFC 2865 §5.27).
 const SESSION_TIMEOUT: u32 = 27;
+/// Cisco-AVPair: many in one reply are normal.
+const CISCO_AVPAIR: (u32, u32) = (9, 1);
 
 /// An attribute of the list cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -424,6 +440,32 @@ impl ReplyList {
         before - self.len()
     }
 
+    /// The same, made ready: rendering it is one copy where nothing has to be hidden.
+    pub fn prepared(self) -> ReplyList {
+        let items = self.into_items();
+        ReplyList {
+            shared: Some(Arc::new(Prepared::of(items, None))),
+            own: Vec::new(),
+        }
+    }
+
+    /// Puts into a reply whatever `beside`, which is in it already, says nothing of; in order.
+    ///
+    /// # Errors
+    /// As [`ReplyList::render`].
+    pub fn render_beside(&self, beside: &ReplyList, reply: &mut Reply) -> Result<(), RenderFault> {
+        if beside.is_empty() {
+            return self.render(reply);
+        }
+        let own = self
+            .items()
+            .iter()
+            .filter(|item| !beside.items().iter().any(|there| there.stands_for(item)))
+            .cloned()
+            .collect();
+        ReplyList { shared: None, own }.render(reply)
+    }
+
     /// Puts everything into a reply, in order.
     ///
     /// # Errors
@@ -500,6 +542,16 @@ fn put_in_place(items: &mut Vec<ReplyItem>, item: ReplyItem) {
 }
 
 impl ReplyItem {
+    /// Whether it speaks of the same attribute, whatever the tag. Of an attribute that holds pairs, each is its own.
+    fn stands_for(&self, other: &ReplyItem) -> bool {
+        match &other.source {
+            Source::Constant { vendor, number, .. } => {
+                self.is(*vendor, *number) && (*vendor, *number) != CISCO_AVPAIR
+            }
+            Source::Row(_) => self.is_same(other),
+        }
+    }
+
     fn hidden_tag(&self, attribute: &Attribute) -> Option<u8> {
         attribute.flags().tagged.then(|| self.tag.unwrap_or(0))
     }

@@ -4,6 +4,7 @@ use crate::facts::{GroupFacts, OrganisationFacts};
 use crate::group::{self, GroupId};
 use crate::nas;
 use crate::nas_match::{NasEntry, NasIndex};
+use crate::plan::{self, StoredPlan};
 use crate::register::Policy;
 use crate::register::load::compile;
 use crate::rule::Compiler;
@@ -40,7 +41,7 @@ impl Parts {
     pub(super) fn take(&mut self, event: &Event) {
         match event.kind.as_str() {
             nas::CHANGED | nas::REMOVED => self.nases = true,
-            group::CHANGED => self.groups = true,
+            group::CHANGED | plan::CHANGED => self.groups = true,
             ORGANISATION_CHANGED => self.organisations = true,
             SETTING_CHANGED if decides(event) => self.organisations = true,
             _ => {}
@@ -72,13 +73,15 @@ pub(super) async fn load(kernel: &Kernel, old: &Policy, parts: Parts) -> Result<
     } else {
         old.nases.entries().to_vec()
     };
+    let (groups, plans) = if parts.groups {
+        load_groups(kernel).await?
+    } else {
+        (old.groups.clone(), old.plans.clone())
+    };
     Ok(Policy {
         nases: NasIndex::build(nases),
-        groups: if parts.groups {
-            load_groups(kernel).await?
-        } else {
-            old.groups.clone()
-        },
+        groups,
+        plans,
         organisations: if parts.organisations {
             load_organisations(kernel).await?
         } else {
@@ -87,21 +90,25 @@ pub(super) async fn load(kernel: &Kernel, old: &Policy, parts: Parts) -> Result<
     })
 }
 
-async fn load_groups(
-    kernel: &Kernel,
-) -> Result<HashMap<GroupId, Arc<GroupFacts>, RandomState>, Error> {
+type Groups = HashMap<GroupId, Arc<GroupFacts>, RandomState>;
+
+/// Groups, and the plans that they have.
+async fn load_groups(kernel: &Kernel) -> Result<(Groups, Vec<StoredPlan>), Error> {
     let mut compiler = Compiler::new(Dictionary::builtin());
     let mut groups = HashMap::default();
+    let stored = plan::load_all(&kernel.db).await?;
+    let plans = plan::prepare(&stored);
     for (group, rows) in group::load_all(kernel).await? {
         let facts = GroupFacts {
             id: group.id,
             rules: compile(&mut compiler, &rows, &group.name),
             name: group.name,
             rows,
+            plan: group.plan.and_then(|plan| plans.get(&plan).cloned()),
         };
         groups.insert(facts.id, Arc::new(facts));
     }
-    Ok(groups)
+    Ok((groups, stored))
 }
 
 async fn load_organisations(

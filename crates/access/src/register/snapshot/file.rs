@@ -14,7 +14,7 @@ use std::path::Path;
 /// What a snapshot begins with.
 const MAGIC: [u8; 8] = *b"GWREGIST";
 /// Counted up when the records change: an older or newer snapshot is made anew from the database.
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 /// Longest frame: far more than a page of people with all their rules.
 const MAX_FRAME_OCTETS: usize = 256 * 1024 * 1024;
 /// Read and written at a time.

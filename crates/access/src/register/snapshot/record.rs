@@ -5,6 +5,7 @@
 use crate::group::GroupId;
 use crate::limiter::{Key, KeyKind, NewLock};
 use crate::nas::Nas;
+use crate::plan::{PlanId, StoredPlan};
 use crate::rule::{Op, Row, Rows};
 use identity::{Credential, Form, Kind, Known, MembershipId, PersonId, known::KnownMembership};
 use kernel::id::Uuid;
@@ -91,6 +92,7 @@ impl Change {
 pub(super) struct SavedPolicy {
     pub(super) nases: Vec<SavedNas>,
     pub(super) groups: Vec<SavedGroup>,
+    pub(super) plans: Vec<StoredPlan>,
     pub(super) organisations: Vec<SavedOrganisation>,
 }
 
@@ -131,6 +133,7 @@ pub(super) struct SavedGroup {
     pub(super) id: GroupId,
     pub(super) name: String,
     pub(super) rows: SavedRows,
+    pub(super) plan: Option<PlanId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -261,6 +264,7 @@ struct SavedMembership {
     is_enabled: bool,
     expires_micros: Option<i64>,
     is_verified: bool,
+    created_micros: i64,
     groups: Vec<GroupId>,
     rows: Option<SavedRows>,
 }
@@ -285,6 +289,7 @@ impl SavedPerson {
                 is_enabled: known.is_enabled,
                 expires_micros: known.expires.map(Time::unix_micros),
                 is_verified: known.is_verified,
+                created_micros: known.created.unix_micros(),
                 groups: groups.to_vec(),
                 rows: rows.filter(|rows| !rows.is_empty()).map(SavedRows::of),
             }
@@ -341,6 +346,7 @@ impl SavedPerson {
                 expires: saved.expires_micros.map(Time::from_unix_micros),
                 is_verified: saved.is_verified,
                 method: String::new(),
+                created: Time::from_unix_micros(saved.created_micros),
             });
         }
         let known = Known {

@@ -230,6 +230,7 @@ impl SavedPolicy {
             id: group.id,
             name: group.name.clone(),
             rows: SavedRows::of(&group.rows),
+            plan: group.plan.as_ref().map(|plan| plan.id),
         };
         let organisation = |organisation: &Arc<OrganisationFacts>| SavedOrganisation {
             id: organisation.id,
@@ -243,11 +244,13 @@ impl SavedPolicy {
         Self {
             nases: policy.nases.entries().iter().map(nas).collect(),
             groups: policy.groups.values().map(group).collect(),
+            plans: policy.plans.clone(),
             organisations: policy.organisations.values().map(organisation).collect(),
         }
     }
 
     fn policy(self) -> Policy {
+        let plans = crate::plan::prepare(&self.plans);
         let mut compiler = Compiler::new(Dictionary::builtin());
         let nas = |saved: SavedNas| {
             Arc::new(NasEntry {
@@ -269,6 +272,7 @@ impl SavedPolicy {
                 rules: compile(&mut compiler, &rows, &saved.name),
                 name: saved.name,
                 rows,
+                plan: saved.plan.and_then(|plan| plans.get(&plan).cloned()),
             };
             (facts.id, Arc::new(facts))
         };
@@ -287,6 +291,7 @@ impl SavedPolicy {
         Policy {
             nases: NasIndex::build(self.nases.into_iter().map(nas).collect()),
             groups: self.groups.into_iter().map(&mut group).collect(),
+            plans: self.plans,
             organisations: self.organisations.into_iter().map(organisation).collect(),
         }
     }

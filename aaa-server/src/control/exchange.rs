@@ -1,0 +1,170 @@
+//! One exchange with a NAS about one session: named in one way after another, until the NAS takes it or there is no other.
+
+use crate::ask::{Timing, ask};
+use access::dynauth::{self, Change, Set, error_cause};
+use access::family::Family;
+use access::nas::Nas;
+use kernel::{Rng, Time};
+use radius_wire::{Code, Packet, Question, SealFault, Sealed, Secret, attrs};
+use std::net::{IpAddr, SocketAddr};
+use usage::order::{Finish, Outcome};
+use usage::session::Session;
+
+/// What is asked.
+pub enum Asking<'a> {
+    /// That the session ends.
+    Disconnect,
+    /// That it goes on like this.
+    Change(Change<'a>),
+}
+
+impl Asking<'_> {
+    fn code(&self) -> Code {
+        match self {
+            Asking::Disconnect => Code::DISCONNECT_REQUEST,
+            Asking::Change(_) => Code::COA_REQUEST,
+        }
+    }
+}
+
+/// Whom, and how.
+pub struct Peer<'a> {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whose dialect it speaks.
+    pub family: Family,
+    /// The shared secret.
+    pub secret: Secret,
+    /// The way of naming a session that it took last, by its place in [`dynauth::sets`].
+    pub first_set: usize,
+    /// When it is asked again.
+    pub timing: Timing,
+    /// Random octets.
+    pub rng: &'a dyn Rng,
+    /// The present.
+    pub now: Time,
+}
+
+/// What came of it, and the way of naming that the NAS took.
+pub struct Exchanged {
+    /// What came of it.
+    pub finish: Finish,
+    /// The place of the set in [`dynauth::sets`].
+    pub set: usize,
+}
+
+/// Where a NAS listens for Disconnect and CoA: the one address it asks from, else the address that its reports name, as
+/// long as that lies in its network; else where its reports come from.
+pub fn address_of(nas: &Nas, session: &Session) -> Option<SocketAddr> {
+    let own = nas
+        .network
+        .filter(|network| network.is_host())
+        .map(|network| network.address());
+    let address = own.or_else(|| session.nas_ip_address.parse::<IpAddr>().ok())?;
+    Some(SocketAddr::new(address, nas.coa_port))
+}
+
+/// Asks. Blocks the thread for as long as the NAS is silent.
+///
+/// # Errors
+/// [`SealFault`] when what is asked does not fit one packet.
+pub fn exchange(
+    peer: &Peer<'_>,
+    session: &Session,
+    asking: &Asking<'_>,
+) -> Result<Exchanged, SealFault> {
+    let sets = dynauth::sets(peer.family);
+    let mut tries = 0;
+    // Of the last answer: what is told when no way was taken.
+    let mut last = Exchanged {
+        finish: Finish::unasked(Outcome::Nak),
+        set: peer.first_set,
+    };
+    for at in 0..sets.len() {
+        let place = (peer.first_set + at) % sets.len();
+        let Some(question) = question(peer, session, asking, sets[place])? else {
+            continue;
+        };
+        let answer = match ask(peer.address, &question, peer.timing) {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Whoever is silent once will not answer another question, either.
+                last.finish = Finish {
+                    outcome: Outcome::Silence,
+                    named_by: Some(named(sets[place])),
+                    tries: tries + peer.timing.tries,
+                    ..Finish::unasked(Outcome::Silence)
+                };
+                return Ok(last);
+            }
+        };
+        tries += answer.tries;
+        // Verified, so it parses.
+        let packet = Packet::parse(&answer.octets).ok();
+        let is_ack = packet
+            .is_some_and(|packet| matches!(packet.code(), Code::DISCONNECT_ACK | Code::COA_ACK));
+        let cause = packet.and_then(|packet| packet.get(attrs::ERROR_CAUSE));
+        last = Exchanged {
+            finish: Finish {
+                outcome: match (is_ack, cause) {
+                    (true, _) => Outcome::Ack,
+                    (false, Some(error_cause::SESSION_CONTEXT_NOT_FOUND)) => Outcome::Gone,
+                    (false, _) => Outcome::Nak,
+                },
+                error_cause: cause,
+                named_by: Some(named(sets[place])),
+                tries,
+                round_trip_micros: u64::try_from(answer.took.as_micros()).ok(),
+            },
+            set: place,
+        };
+        if is_ack || !is_about_naming(cause) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Whether another way of naming the session may be taken. A session that is not found may be one that was named badly.
+fn is_about_naming(cause: Option<u32>) -> bool {
+    matches!(
+        cause,
+        None | Some(
+            error_cause::UNSUPPORTED_ATTRIBUTE
+                | error_cause::MISSING_ATTRIBUTE
+                | error_cause::NAS_IDENTIFICATION_MISMATCH
+                | error_cause::INVALID_REQUEST
+                | error_cause::INVALID_ATTRIBUTE_VALUE
+                | error_cause::SESSION_CONTEXT_NOT_FOUND
+        )
+    )
+}
+
+fn named(set: Set) -> String {
+    let words: Vec<String> = set.iter().map(|naming| format!("{naming:?}")).collect();
+    words.join(" ")
+}
+
+fn question(
+    peer: &Peer<'_>,
+    session: &Session,
+    asking: &Asking<'_>,
+    set: Set,
+) -> Result<Option<Sealed>, SealFault> {
+    let mut random = [0; 17];
+    peer.rng.fill(&mut random);
+    let mut authenticator = [0; 16];
+    authenticator.copy_from_slice(&random[1..]);
+    let secret = Secret::new(peer.secret.as_bytes());
+    let mut question = Question::new(asking.code(), random[0], authenticator, secret);
+    if !dynauth::name_session(&mut question, set, session) {
+        return Ok(None);
+    }
+    if let Asking::Change(change) = asking {
+        dynauth::tell(&mut question, peer.family, change);
+    }
+    // Against replay (RFC 5176 §3.3, 6.3).
+    let now = u32::try_from(peer.now.unix_seconds()).unwrap_or(u32::MAX);
+    question.put(attrs::EVENT_TIMESTAMP, now);
+    question.seal(true).map(Some)
+}

@@ -1,0 +1,332 @@
+//! Watching who is online: what decisions would say of them now, and what is to be done about it.
+//!
+//! It looks at the state and not at changes, so that nothing is missed: those with limits or a plan again and again, those
+//! whom news is about at once. What is wanted becomes an order; the same is not wanted again while it waits, and after it
+//! failed only later and later.
+
+use super::grants::Granted;
+use super::orders::LeftOver;
+use crate::door::Shared;
+use access::decide::{Lasting, lasting};
+use access::plan::PlanFacts;
+use access::register::Touched;
+use identity::{MembershipId, PersonId};
+use kernel::id::Uuid;
+use kernel::{Error, Time};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use usage::LiveSession;
+use usage::order::{Kind, Reason};
+use usage::session::Session;
+
+/// The shortest pause between two looks at everybody.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looking takes no more than this part of one core.
+const SHARE: u32 = 50;
+/// Memberships that news is about and that wait to be looked at; of more, everybody is looked at.
+const MAX_TOUCHED: usize = 100_000;
+/// Orders of one look; the rest is for the next.
+const MAX_ORDERS: usize = 1_000;
+/// What failed is wanted again after so long, and then after twice that.
+const AGAIN_SECONDS: i64 = 60;
+/// But at least so often.
+const LONGEST_AGAIN_SECONDS: i64 = 3_600;
+/// Memberships whose holders are asked for at once.
+const MANY: usize = 199;
+
+/// What wants to be looked at, and what was wanted lately.
+#[derive(Default)]
+pub struct Watched {
+    /// Told when an order was written.
+    pub ordered: Notify,
+    touched: Mutex<Vec<(PersonId, MembershipId)>>,
+    is_woken: Notify,
+    wants_everybody: AtomicBool,
+}
+
+impl Watched {
+    /// News is about these.
+    pub fn touch(&self, touched: Touched) {
+        if touched.policy {
+            self.wants_everybody.store(true, Ordering::Release);
+        }
+        let mut waiting = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() + touched.members.len() > MAX_TOUCHED {
+            waiting.clear();
+            self.wants_everybody.store(true, Ordering::Release);
+        } else {
+            waiting.extend(touched.members);
+        }
+        drop(waiting);
+        self.is_woken.notify_one();
+    }
+
+    fn take_touched(&self) -> Vec<(PersonId, MembershipId)> {
+        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What may still be used in a session, for its NAS.
+    pub fn left(&self, shared: &Shared, session: &Session, plan: Option<&PlanFacts>) -> LeftOver {
+        let (Some(_), Some(membership)) = (plan, session.membership_id) else {
+            return LeftOver::default();
+        };
+        let Some(granted) = shared.grants.get(membership) else {
+            return LeftOver::default();
+        };
+        match judge(
+            shared,
+            shared.kernel.now(),
+            MembershipId(membership),
+            &granted,
+        ) {
+            Ok(lasting) => LeftOver {
+                octets: lasting.octets,
+                session_seconds: lasting.session_seconds,
+            },
+            Err(_) => LeftOver::default(),
+        }
+    }
+}
+
+/// What was wanted of a session, and when it may be wanted again.
+struct Wanted {
+    kind: Kind,
+    again: Time,
+    pause_seconds: i64,
+}
+
+/// Runs until told to stop.
+pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut wanted: HashMap<Uuid, Wanted> = HashMap::new();
+    let mut is_recalled = false;
+    let mut pause = LOOK_EVERY;
+    let mut looked = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause.saturating_sub(looked.elapsed())) => {}
+            () = shared.watched.is_woken.notified() => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if !shared.usage.is_complete()
+            || shared.register.is_cut_off()
+            || !shared.register.is_ready()
+        {
+            looked = Instant::now();
+            continue;
+        }
+        let wants_everybody = shared.watched.wants_everybody.swap(false, Ordering::AcqRel);
+        if !is_recalled || wants_everybody {
+            match recall(&shared).await {
+                Ok(()) => is_recalled = true,
+                Err(e) => {
+                    shared
+                        .watched
+                        .wants_everybody
+                        .store(true, Ordering::Release);
+                    tracing::warn!("who is online is not known by name yet: {e}");
+                }
+            }
+        }
+        let touched = shared.watched.take_touched();
+        let is_due = looked.elapsed() >= pause;
+        let begun = Instant::now();
+        let looking = shared.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let mut orders = Vec::new();
+            for (person, membership) in touched {
+                let granted = looking.grants.get(membership.0);
+                let granted = granted.unwrap_or_else(|| unknown(person, looking.kernel.now()));
+                look_at(&looking, membership, &granted, &mut orders);
+            }
+            if is_due || wants_everybody {
+                everybody(&looking, &mut orders);
+            }
+            orders
+        });
+        let Ok(orders) = look.await else { continue };
+        if is_due || wants_everybody {
+            looked = Instant::now();
+            pause = LOOK_EVERY.max(begun.elapsed() * SHARE);
+        }
+        let now = shared.kernel.now();
+        wanted.retain(|_, wanted| now < wanted.again.plus_seconds(LONGEST_AGAIN_SECONDS));
+        for order in orders {
+            if let Err(e) = want(&shared, &mut wanted, now, order).await {
+                tracing::warn!("what is wanted of a session is not written down yet: {e}");
+                break;
+            }
+        }
+    }
+}
+
+/// What is wanted of one session.
+struct Order {
+    session: LiveSession,
+    membership: Uuid,
+    kind: Kind,
+    reason: Reason,
+    plan: Option<Arc<PlanFacts>>,
+}
+
+async fn want(
+    shared: &Shared,
+    wanted: &mut HashMap<Uuid, Wanted>,
+    now: Time,
+    order: Order,
+) -> Result<(), Error> {
+    let before = wanted.get(&order.session.id);
+    if before.is_some_and(|before| before.kind == order.kind && now < before.again) {
+        return Ok(());
+    }
+    let pause_seconds = match before {
+        Some(before) if before.kind == order.kind => {
+            (before.pause_seconds * 2).min(LONGEST_AGAIN_SECONDS)
+        }
+        _ => AGAIN_SECONDS,
+    };
+    usage::order::want(
+        &shared.kernel,
+        &usage::order::Target::of_live(&order.session),
+        order.kind,
+        order.reason,
+        order.plan.as_ref().map(|plan| plan.id.0),
+    )
+    .await?;
+    if order.kind == Kind::Change {
+        shared.grants.told(order.membership, order.plan);
+    }
+    wanted.insert(
+        order.session.id,
+        Wanted {
+            kind: order.kind,
+            again: now.plus_seconds(pause_seconds),
+            pause_seconds,
+        },
+    );
+    shared.watched.ordered.notify_one();
+    Ok(())
+}
+
+fn unknown(person: PersonId, now: Time) -> Granted {
+    Granted {
+        person,
+        groups: SmallVec::new(),
+        told: None,
+        is_told: false,
+        at: now,
+    }
+}
+
+/// Who is online with limits or a plan and was granted nothing by this process.
+async fn recall(shared: &Arc<Shared>) -> Result<(), Error> {
+    let mut memberships = Vec::new();
+    shared.usage.live.each_membership(|membership| {
+        if shared.grants.get(membership).is_none() {
+            memberships.push(MembershipId(membership));
+        }
+    });
+    let now = shared.kernel.now();
+    for part in memberships.chunks(MANY) {
+        let holders = identity::known::holders(&shared.kernel.db, part).await?;
+        for membership in part {
+            let Some(person) = holders.get(membership) else {
+                continue;
+            };
+            let Some(facts) = shared.register.facts_of(*person, *membership) else {
+                continue;
+            };
+            let walk = facts.walk_groups(&[]);
+            if walk.needs_activity() || !walk.plans.is_empty() {
+                shared.grants.recall(membership.0, unknown(*person, now));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn everybody(shared: &Shared, orders: &mut Vec<Order>) {
+    let now = shared.kernel.now();
+    let is_online = |membership| {
+        let mut is_online = false;
+        let seen = |_: &LiveSession, is_open: bool| is_online |= is_open;
+        shared.usage.live.visit(membership, seen);
+        is_online
+    };
+    for membership in shared.grants.memberships(now, is_online) {
+        if orders.len() >= MAX_ORDERS {
+            return;
+        }
+        if let Some(granted) = shared.grants.get(membership) {
+            look_at(shared, MembershipId(membership), &granted, orders);
+        }
+    }
+}
+
+/// What is to be done about a membership's sessions.
+fn look_at(shared: &Shared, membership: MembershipId, granted: &Granted, orders: &mut Vec<Order>) {
+    let now = shared.kernel.now();
+    let mut sessions = SmallVec::<[LiveSession; 4]>::new();
+    shared.usage.live.visit(membership.0, |session, is_open| {
+        // Its row comes in a moment.
+        if is_open && !session.id.is_nil() {
+            sessions.push(*session);
+        }
+    });
+    if sessions.is_empty() {
+        return;
+    }
+    let (kind, reason, plan) = match judge(shared, now, membership, granted) {
+        Err(reason) => (Kind::Disconnect, reason, None),
+        Ok(lasting) => {
+            let is_same = match (&granted.told, &lasting.plan) {
+                (None, None) => true,
+                (Some(told), Some(now)) => told.id == now.id && told.terms == now.terms,
+                _ => false,
+            };
+            if is_same {
+                return;
+            }
+            if !granted.is_told {
+                // Right after a restart: what it was told then is what it would be told now.
+                return shared.grants.told(membership.0, lasting.plan);
+            }
+            match lasting.plan {
+                Some(plan) => (Kind::Change, Reason::Plan, Some(plan)),
+                // Nothing can be told in the place of a plan that is gone: it comes in again without.
+                None => (Kind::Disconnect, Reason::Plan, None),
+            }
+        }
+    };
+    orders.extend(sessions.into_iter().map(|session| Order {
+        session,
+        membership: membership.0,
+        kind,
+        reason,
+        plan: plan.clone(),
+    }));
+}
+
+/// What a decision would say now of somebody who is online.
+fn judge(
+    shared: &Shared,
+    now: Time,
+    membership: MembershipId,
+    granted: &Granted,
+) -> Result<Lasting, Reason> {
+    let facts = shared.register.facts_of(granted.person, membership);
+    let facts = facts.ok_or(Reason::Removed)?;
+    let mut walk = facts.walk_groups(&granted.groups);
+    if walk.needs_activity() {
+        walk.activity = shared.usage.activity(now, None, &facts, &walk);
+    }
+    lasting(now, &facts, &walk).map_err(|refusal| match refusal {
+        access::word::Refusal::QuotaSpent => Reason::Quota,
+        access::word::Refusal::Expired => Reason::Expired,
+        access::word::Refusal::UnknownUser => Reason::Removed,
+        _ => Reason::Disabled,
+    })
+}

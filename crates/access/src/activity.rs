@@ -1,0 +1,355 @@
+//! What a member is doing and has used: how much of each period, and which sessions are open.
+//!
+//! Gathered from memory after the rules were walked, and only what they ask for. What SQL has counted comes from
+//! [`usage::Tally`], what was heard since from [`usage::Live`]; both together are what was used up to the last report, and
+//! a session that reports regularly is reckoned on from there. Nothing here waits for a database.
+
+use crate::facts::{Facts, Walk};
+use crate::limit::{Limit, Period, midnight};
+use crate::question::Question;
+use chrono::Datelike;
+use kernel::{Db, Error, Time};
+use smallvec::SmallVec;
+use std::io::Write;
+use usage::{Live, LiveSession, Tally, Totals};
+
+/// A session is over, whatever its NAS forgot to say, when it missed so many reports in a row.
+const MISSED_REPORTS: i64 = 3;
+/// But not before so many seconds: reports come late, and a restart of this server takes a moment.
+const LEAST_STALE_SECONDS: i64 = 600;
+/// Where a NAS was never heard to report in between: a day.
+const UNREPORTED_STALE_SECONDS: i64 = 86_400;
+/// Octets of a MAC address as it is written.
+const MAC_OCTETS: usize = "AA-BB-CC-DD-EE-FF".len();
+
+/// A session that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Going {
+    /// Whose device.
+    pub device: u64,
+    /// It is the device that asks.
+    pub is_asker: bool,
+    /// Its NAS has forgotten to end it.
+    pub is_stale: bool,
+}
+
+/// What a member is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Whether it is known. Where it is not, no limit is held against anybody.
+    pub is_known: bool,
+    /// What was used in each period that a limit speaks of.
+    used: SmallVec<[(Period, Totals); 4]>,
+    /// Open sessions.
+    pub going: SmallVec<[Going; 4]>,
+}
+
+impl Activity {
+    /// What was used in a period.
+    pub fn used(&self, period: Period) -> Totals {
+        self.used
+            .iter()
+            .find(|(known, _)| *known == period)
+            .map(|(_, totals)| *totals)
+            .unwrap_or_default()
+    }
+
+    /// One that a test has made up.
+    pub fn of(used: &[(Period, Totals)], going: &[Going]) -> Self {
+        Self {
+            is_known: true,
+            used: used.into(),
+            going: going.into(),
+        }
+    }
+
+    /// How many sessions others of the member's devices have open.
+    pub fn sessions(&self) -> usize {
+        self.others().count()
+    }
+
+    /// On how many other devices.
+    pub fn devices(&self) -> usize {
+        let mut seen = SmallVec::<[u64; 8]>::new();
+        for going in self.others() {
+            if !seen.contains(&going.device) {
+                seen.push(going.device);
+            }
+        }
+        seen.len()
+    }
+
+    fn others(&self) -> impl Iterator<Item = &Going> {
+        self.going
+            .iter()
+            .filter(|going| !going.is_asker && !going.is_stale)
+    }
+}
+
+/// Where usage is counted.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Open sessions.
+    pub live: Live,
+    /// Running totals.
+    pub tally: Tally,
+}
+
+impl Usage {
+    /// Whether everything that SQL knows was loaded.
+    pub fn is_complete(&self) -> bool {
+        self.live.is_complete() && self.tally.is_complete()
+    }
+
+    /// Reads both.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]; it may be called again.
+    pub async fn load(&self, db: &Db) -> Result<(), Error> {
+        if !self.tally.is_complete() {
+            self.tally.load(db).await?;
+        }
+        self.live.load(db).await
+    }
+
+    /// Takes over what SQL has by now.
+    pub fn applied(&self, applied: &usage::AppliedSession) {
+        // In this order what was used is counted twice for a moment, rather than not at all.
+        self.tally.applied(applied);
+        self.live.applied(applied);
+    }
+
+    /// What a member is doing, as far as the rules ask for it. It is not known before the books were loaded.
+    pub fn activity(
+        &self,
+        now: Time,
+        question: Option<&Question<'_>>,
+        facts: &Facts,
+        walk: &Walk<'_>,
+    ) -> Activity {
+        let (Some((_, member)), Some(organisation)) = (facts.member(), &facts.organisation) else {
+            return Activity::default();
+        };
+        let asker = question.and_then(|question| self.device_of(question));
+        let zone = organisation.zone;
+        let today = now.to_chrono().with_timezone(&zone).date_naive();
+        let since = member.since(zone);
+        let mut used: SmallVec<[(Period, Totals, Time); 4]> = SmallVec::new();
+        walk.each_limit(|limit: &Limit| {
+            if used.iter().any(|(known, ..)| *known == limit.period) {
+                return;
+            }
+            let (totals, begin) = match limit.period.first_day(today, since) {
+                Some(day) => (
+                    self.tally.since(member.id.0, day.num_days_from_ce()),
+                    midnight(day, zone),
+                ),
+                None => (
+                    self.tally.since(member.id.0, i32::MIN),
+                    Time::from_unix_micros(0),
+                ),
+            };
+            used.push((limit.period, totals, begin));
+        });
+        let mut going = SmallVec::new();
+        self.live.visit(member.id.0, |session, is_open| {
+            let is_stale = is_stale(session, now, walk.interim_seconds());
+            for (_, totals, begin) in &mut used {
+                *totals = totals.plus(uncounted_since(session, *begin));
+                if is_open && !is_stale {
+                    totals.seconds += reckoned_seconds(session, now);
+                }
+            }
+            if is_open {
+                going.push(Going {
+                    device: session.device,
+                    is_asker: asker == Some(session.device),
+                    is_stale,
+                });
+            }
+        });
+        Activity {
+            is_known: self.is_complete(),
+            used: used
+                .into_iter()
+                .map(|(period, totals, _)| (period, totals))
+                .collect(),
+            going,
+        }
+    }
+
+    /// The device that asks, where it says which it is. A name alone is no device: it is what all of them have alike.
+    fn device_of(&self, question: &Question<'_>) -> Option<u64> {
+        if let Some(mac) = question.asker.mac {
+            let mut text = [0u8; MAC_OCTETS];
+            let _ = write!(&mut text[..], "{mac}");
+            return std::str::from_utf8(&text)
+                .ok()
+                .map(|text| self.live.device(text));
+        }
+        let calling = question
+            .packet
+            .get(radius_wire::attrs::CALLING_STATION_ID)
+            .filter(|calling| !calling.is_empty())?;
+        let identity = usage::report::words::identity(Some(calling), None);
+        Some(self.live.device(&identity))
+    }
+}
+
+/// Whether a session's NAS has been silent for longer than it would be.
+fn is_stale(session: &LiveSession, now: Time, asked_for: Option<u32>) -> bool {
+    let interval = match session.interval_seconds {
+        0 => asked_for.map(i64::from),
+        seconds => Some(i64::from(seconds)),
+    };
+    let silent = now.seconds_since(session.heard);
+    let most = interval.map_or(UNREPORTED_STALE_SECONDS, |seconds| {
+        (seconds * MISSED_REPORTS).max(LEAST_STALE_SECONDS)
+    });
+    silent > most
+}
+
+/// What a session used since a moment that no running total has: evenly spread over the time in which it was used.
+fn uncounted_since(session: &LiveSession, begin: Time) -> Totals {
+    let more = session.uncounted();
+    if more.is_zero() || session.counted_until >= begin {
+        return more;
+    }
+    let whole = session.reported.seconds_since(session.counted_until);
+    let part = session.reported.seconds_since(begin);
+    if whole <= 0 || part <= 0 {
+        return Totals::default();
+    }
+    let share = |amount: i64| {
+        let share = i128::from(amount) * i128::from(part) / i128::from(whole);
+        i64::try_from(share).unwrap_or(amount)
+    };
+    Totals {
+        seconds: share(more.seconds),
+        input: share(more.input),
+        output: share(more.output),
+    }
+}
+
+/// How long a session that reports regularly has gone on since its last report: not longer than until the next.
+fn reckoned_seconds(session: &LiveSession, now: Time) -> i64 {
+    now.seconds_since(session.heard)
+        .clamp(0, i64::from(session.interval_seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::OrganisationId;
+    use kernel::id::Uuid;
+
+    fn at(seconds: i64) -> Time {
+        Time::from_unix_seconds(1_800_000_000 + seconds)
+    }
+
+    fn session() -> LiveSession {
+        LiveSession {
+            id: Uuid::nil(),
+            organisation: OrganisationId(Uuid::nil()),
+            nas: Uuid::nil(),
+            membership: None,
+            started: at(0),
+            reported: at(1_000),
+            heard: at(1_000),
+            interval_seconds: 0,
+            device: 1,
+            totals: Totals {
+                seconds: 1_000,
+                input: 500,
+                output: 10_000,
+            },
+            counted: Totals {
+                seconds: 600,
+                input: 100,
+                output: 2_000,
+            },
+            counted_until: at(600),
+        }
+    }
+
+    #[test]
+    fn a_session_is_stale_when_it_missed_its_own_reports() {
+        for (interval, asked, silent, expect) in [
+            (0, None, 86_400, false),
+            (0, None, 86_401, true),
+            (0, Some(300), 900, false),
+            (0, Some(300), 901, true),
+            (60, None, 600, false),
+            (60, None, 601, true),
+            (600, Some(60), 1_800, false),
+            (600, Some(60), 1_801, true),
+        ] {
+            let session = LiveSession {
+                interval_seconds: interval,
+                ..session()
+            };
+            let now = at(1_000 + silent);
+            assert_eq!(
+                is_stale(&session, now, asked),
+                expect,
+                "{interval} {asked:?} {silent}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_counted_yet_belongs_to_the_time_in_which_it_was_used() {
+        for (begin, seconds, output) in [
+            (0, 400, 8_000),
+            (600, 400, 8_000),
+            (900, 100, 2_000),
+            (1_000, 0, 0),
+            (2_000, 0, 0),
+        ] {
+            let share = uncounted_since(&session(), at(begin));
+            assert_eq!(
+                (share.seconds, share.output),
+                (seconds, output),
+                "since {begin}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_session_that_reports_is_reckoned_on_until_its_next_report() {
+        let session = LiveSession {
+            interval_seconds: 300,
+            ..session()
+        };
+        for (now, expect) in [
+            (900, 0),
+            (1_000, 0),
+            (1_120, 120),
+            (1_300, 300),
+            (5_000, 300),
+        ] {
+            assert_eq!(reckoned_seconds(&session, at(now)), expect);
+        }
+        assert_eq!(reckoned_seconds(&self::session(), at(1_120)), 0);
+    }
+
+    #[test]
+    fn the_device_that_asks_and_what_is_stale_are_no_other_session() {
+        let going = |device, is_asker, is_stale| Going {
+            device,
+            is_asker,
+            is_stale,
+        };
+        let activity = Activity::of(
+            &[],
+            &[
+                going(1, true, false),
+                going(2, false, false),
+                going(2, false, false),
+                going(3, false, true),
+                going(4, false, false),
+            ],
+        );
+        assert_eq!((activity.sessions(), activity.devices()), (3, 2));
+    }
+}

@@ -1,0 +1,583 @@
+//! Limits: how much time or traffic somebody may use in a period, and how much of it is left.
+//!
+//! Periods begin at midnight of the organisation's zone, because usage is kept by local day. Pure: what was used is
+//! handed in. A limit is written as people say it: `2 h/day`, `5 GB/month`, `up 1 GB/30 days`, `100 GB`.
+
+use chrono::{Datelike, Days, Months, NaiveDate, TimeZone};
+use chrono_tz::Tz;
+use kernel::Time;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+use usage::Totals;
+
+/// Limits of one plan.
+pub const MAX_LIMITS: usize = 16;
+/// Longest rolling period: days that are told apart in memory, less the two that a zone may shift.
+pub const MAX_ROLLING_DAYS: u16 = 62;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Meter {
+    /// Seconds online.
+    Time,
+    /// Octets from the client.
+    Up,
+    /// Octets to the client.
+    Down,
+    /// Octets both ways.
+    Total,
+}
+
+impl Meter {
+    /// This one's part of what was used.
+    pub fn of(self, used: Totals) -> u64 {
+        let amount = match self {
+            Meter::Time => used.seconds,
+            Meter::Up => used.input,
+            Meter::Down => used.output,
+            Meter::Total => used.input.saturating_add(used.output),
+        };
+        amount.max(0).unsigned_abs()
+    }
+
+    /// An amount for people.
+    pub fn text(self, amount: u64) -> String {
+        match self {
+            Meter::Time => format!(
+                "{}:{:02}:{:02} h",
+                amount / 3_600,
+                amount / 60 % 60,
+                amount % 60
+            ),
+            _ => about(amount),
+        }
+    }
+}
+
+/// Octets for people, to three digits.
+fn about(octets: u64) -> String {
+    for (unit, size) in [
+        ("TB", 1_000_000_000_000u64),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("kB", 1_000),
+    ] {
+        if octets >= size {
+            let hundredths = octets / (size / 100);
+            return format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100);
+        }
+    }
+    format!("{octets} B")
+}
+
+/// From when on it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Period {
+    /// Since midnight.
+    Day,
+    /// Since Monday.
+    Week,
+    /// Since the first of the month.
+    Month,
+    /// Since the day of the month on which the membership began; in a shorter month, since its last day.
+    Subscription,
+    /// Today and the days before, so many together.
+    Rolling(u16),
+    /// Since the membership, or the voucher, was made.
+    Lifetime,
+    /// Everything that is known to have been used.
+    Ever,
+}
+
+impl Period {
+    /// The first local day that counts. None: all of them.
+    pub fn first_day(self, today: NaiveDate, member_since: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Period::Day => Some(today),
+            Period::Week => {
+                today.checked_sub_days(Days::new(u64::from(today.weekday().num_days_from_monday())))
+            }
+            Period::Month => today.with_day(1),
+            Period::Subscription => Some(subscription_day(today, member_since)),
+            Period::Rolling(days) => {
+                today.checked_sub_days(Days::new(u64::from(days.saturating_sub(1))))
+            }
+            Period::Lifetime => Some(member_since),
+            Period::Ever => None,
+        }
+    }
+
+    /// The first day of the period after this one. None where there is none, or, for a rolling one, where it moves on by
+    /// a day each day.
+    pub fn next_day(self, today: NaiveDate, member_since: NaiveDate) -> Option<NaiveDate> {
+        let first = self.first_day(today, member_since)?;
+        match self {
+            Period::Day => first.checked_add_days(Days::new(1)),
+            Period::Week => first.checked_add_days(Days::new(7)),
+            Period::Month => first.checked_add_months(Months::new(1)),
+            Period::Subscription => {
+                let later = first.with_day(1)?.checked_add_months(Months::new(1))?;
+                Some(in_month(later, member_since.day()))
+            }
+            Period::Rolling(_) | Period::Lifetime | Period::Ever => None,
+        }
+    }
+}
+
+/// This day of the month, or the last one in a shorter month.
+fn in_month(month: NaiveDate, day: u32) -> NaiveDate {
+    (1..=day)
+        .rev()
+        .find_map(|day| month.with_day(day))
+        .unwrap_or(month)
+}
+
+/// The last day before or on `today` on which the subscription began anew.
+fn subscription_day(today: NaiveDate, member_since: NaiveDate) -> NaiveDate {
+    let this = in_month(today, member_since.day());
+    if this <= today {
+        return this;
+    }
+    let before = today
+        .with_day(1)
+        .and_then(|first| first.checked_sub_months(Months::new(1)));
+    before.map_or(this, |month| in_month(month, member_since.day()))
+}
+
+/// Midnight, or the first moment after it where clocks are set forward over it.
+pub fn midnight(day: NaiveDate, zone: Tz) -> Time {
+    let at = |hour| {
+        let local = day.and_hms_opt(hour, 0, 0)?;
+        zone.from_local_datetime(&local).earliest()
+    };
+    let micros = (0..4)
+        .find_map(at)
+        .map_or(0, |local| local.timestamp_micros());
+    Time::from_unix_micros(micros)
+}
+
+/// One limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limit {
+    /// What is counted.
+    pub meter: Meter,
+    /// From when on.
+    pub period: Period,
+    /// Seconds or octets.
+    pub amount: u64,
+}
+
+impl Limit {
+    /// What is left of it.
+    pub fn left(&self, used: Totals) -> u64 {
+        self.amount.saturating_sub(self.meter.of(used))
+    }
+
+    /// For how many seconds somebody may stay who begins now: what is left, and where the period ends before that, what
+    /// the next one gives, too. None for a limit of traffic.
+    pub fn seconds_from_now(
+        &self,
+        used: Totals,
+        now: Time,
+        zone: Tz,
+        member_since: NaiveDate,
+    ) -> Option<u64> {
+        if self.meter != Meter::Time {
+            return None;
+        }
+        let left = self.left(used);
+        let today = now.to_chrono().with_timezone(&zone).date_naive();
+        let next = self.period.next_day(today, member_since);
+        let until_next =
+            next.and_then(|day| u64::try_from(midnight(day, zone).seconds_since(now)).ok());
+        match until_next {
+            Some(seconds) if seconds < left => Some(seconds.saturating_add(self.amount)),
+            _ => Some(left),
+        }
+    }
+}
+
+/// What a number of seconds is called, the largest first.
+const TIMES: [(&str, u64); 5] = [
+    ("weeks", 604_800),
+    ("days", 86_400),
+    ("h", 3_600),
+    ("min", 60),
+    ("s", 1),
+];
+/// What a number of octets is called, the largest first.
+const SIZES: [(&str, u64); 9] = [
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("kB", 1_000),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+
+/// A number with its largest unit that leaves nothing over.
+fn with_unit(amount: u64, units: &[(&str, u64)]) -> String {
+    let fits = |(_, size): &&(&str, u64)| amount >= *size && amount.is_multiple_of(*size);
+    match units.iter().find(fits) {
+        Some((unit, size)) => format!("{} {unit}", amount / size),
+        None => format!("{amount} {}", units.last().map_or("", |(unit, _)| unit)),
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.meter {
+            Meter::Time => f.write_str(&with_unit(self.amount, &TIMES))?,
+            Meter::Up => write!(f, "up {}", with_unit(self.amount, &SIZES))?,
+            Meter::Down => write!(f, "down {}", with_unit(self.amount, &SIZES))?,
+            Meter::Total => f.write_str(&with_unit(self.amount, &SIZES))?,
+        }
+        match self.period {
+            Period::Day => f.write_str("/day"),
+            Period::Week => f.write_str("/week"),
+            Period::Month => f.write_str("/month"),
+            Period::Subscription => f.write_str("/subscription month"),
+            Period::Rolling(1) => f.write_str("/1 day"),
+            Period::Rolling(days) => write!(f, "/{days} days"),
+            Period::Lifetime => f.write_str("/lifetime"),
+            Period::Ever => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    /// # Errors
+    /// A sentence that says which part is not understood.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("limit '{}': {why}", text.escape_debug()));
+        let (amount, period) = text.split_once('/').unwrap_or((text, "ever"));
+        let amount = amount.trim();
+        let (meter, amount) = match amount.split_once(char::is_whitespace) {
+            Some(("up", rest)) => (Some(Meter::Up), rest),
+            Some(("down", rest)) => (Some(Meter::Down), rest),
+            Some(("total", rest)) => (Some(Meter::Total), rest),
+            _ => (None, amount),
+        };
+        let (amount, is_time) = match parse_amount(amount) {
+            Ok(parsed) => parsed,
+            Err(why) => return refuse(why),
+        };
+        let meter = match (meter, is_time) {
+            (None, true) => Meter::Time,
+            (None, false) => Meter::Total,
+            (Some(meter), false) => meter,
+            (Some(_), true) => return refuse("up, down and total are of octets, not of time"),
+        };
+        let Some(period) = parse_period(period.trim()) else {
+            return refuse(
+                "a period is day, week, month, subscription month, lifetime, ever, or '1 day' to '62 days' for rolling ones",
+            );
+        };
+        Ok(Limit {
+            meter,
+            period,
+            amount,
+        })
+    }
+}
+
+/// Seconds or octets, and whether they are seconds.
+fn parse_amount(text: &str) -> Result<(u64, bool), &'static str> {
+    const HINT: &str = "write a number with a unit: 90 min, 2 h, 3 days, 500 MB, 1.5 GB, 2 GiB";
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim();
+    let (size, is_time) = unit_of(unit).ok_or(HINT)?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() || part.len() > 6 || part.contains('.') {
+        return Err(HINT);
+    }
+    let whole: u64 = whole.parse().map_err(|_| HINT)?;
+    let too_much = "it is too large: at most 8 EB and 100 years";
+    let mut amount = whole.checked_mul(size).ok_or(too_much)?;
+    let mut place = size;
+    for digit in part.bytes() {
+        place /= 10;
+        amount = amount
+            .checked_add(place * u64::from(digit - b'0'))
+            .ok_or(too_much)?;
+    }
+    let most = if is_time {
+        100 * 366 * 86_400
+    } else {
+        8_000_000_000_000_000_000
+    };
+    match amount {
+        0 => Err("nothing at all is no limit: disable the person instead"),
+        amount if amount > most => Err(too_much),
+        amount => Ok((amount, is_time)),
+    }
+}
+
+fn unit_of(unit: &str) -> Option<(u64, bool)> {
+    let same = |(name, size): &(&str, u64)| (*name == unit).then_some(*size);
+    if let Some(size) = TIMES.iter().find_map(same) {
+        return Some((size, true));
+    }
+    if let Some(size) = SIZES.iter().find_map(same) {
+        return Some((size, false));
+    }
+    let also = [
+        ("sec", 1),
+        ("second", 1),
+        ("seconds", 1),
+        ("m", 60),
+        ("minute", 60),
+        ("minutes", 60),
+        ("hour", 3_600),
+        ("hours", 3_600),
+        ("d", 86_400),
+        ("day", 86_400),
+        ("week", 604_800),
+    ];
+    if let Some(size) = also.iter().find_map(same) {
+        return Some((size, true));
+    }
+    // "10G", "500mb": what people type.
+    let lower = unit.to_ascii_lowercase();
+    let size = match lower.strip_suffix('b').unwrap_or(&lower) {
+        "k" => 1_000,
+        "m" if lower != "m" || unit == "M" => 1_000_000,
+        "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        "ti" => 1 << 40,
+        _ => return None,
+    };
+    Some((size, false))
+}
+
+fn parse_period(text: &str) -> Option<Period> {
+    Some(match text {
+        "day" => Period::Day,
+        "week" => Period::Week,
+        "month" => Period::Month,
+        "subscription month" | "subscription-month" | "subscription" => Period::Subscription,
+        "lifetime" => Period::Lifetime,
+        "ever" | "never" => Period::Ever,
+        _ => {
+            let days = text
+                .strip_suffix("days")
+                .or_else(|| text.strip_suffix("day"))
+                .or_else(|| text.strip_suffix('d'))?;
+            let days: u16 = days.trim().parse().ok()?;
+            (1..=MAX_ROLLING_DAYS)
+                .contains(&days)
+                .then_some(Period::Rolling(days))?
+        }
+    })
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().expect("a date")
+    }
+
+    #[test]
+    fn limits_are_written_as_people_say_them() {
+        for (text, shown) in [
+            ("2h/day", "2 h/day"),
+            ("90 min/week", "90 min/week"),
+            ("3600 s/month", "1 h/month"),
+            ("5GB/month", "5 GB/month"),
+            ("1.5 GB/day", "1500 MB/day"),
+            ("up 1 GiB/30 days", "up 1 GiB/30 days"),
+            ("down 500M/subscription", "down 500 MB/subscription month"),
+            ("total 10G", "10 GB"),
+            ("3 days/lifetime", "3 days/lifetime"),
+            ("3000000000 B/day", "3 GB/day"),
+            ("1 h/1 day", "1 h/1 day"),
+        ] {
+            let limit: Limit = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(limit.to_string(), shown);
+            assert_eq!(shown.parse::<Limit>(), Ok(limit), "{shown} reads back");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_limit_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "a number with a unit"),
+            ("5/day", "a number with a unit"),
+            ("5 furlongs/day", "a number with a unit"),
+            ("1.2.3 GB", "a number with a unit"),
+            ("0 h/day", "no limit"),
+            ("up 2 h/day", "octets"),
+            ("2 h/fortnight", "a period is"),
+            ("2 h/63 days", "a period is"),
+            ("2 h/0 days", "a period is"),
+            ("9999999999 TB", "too large"),
+            ("200000 weeks", "too large"),
+        ] {
+            let refused = text.parse::<Limit>().expect_err(text);
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn periods_begin_where_people_expect_them_to() {
+        // Member since the 31st: February has none.
+        let since = date("2026-01-31");
+        for (period, today, first, next) in [
+            (
+                Period::Day,
+                "2026-03-15",
+                Some("2026-03-15"),
+                Some("2026-03-16"),
+            ),
+            (
+                Period::Week,
+                "2026-03-15",
+                Some("2026-03-09"),
+                Some("2026-03-16"),
+            ),
+            (
+                Period::Week,
+                "2026-03-16",
+                Some("2026-03-16"),
+                Some("2026-03-23"),
+            ),
+            (
+                Period::Month,
+                "2026-12-31",
+                Some("2026-12-01"),
+                Some("2027-01-01"),
+            ),
+            (
+                Period::Subscription,
+                "2026-02-27",
+                Some("2026-01-31"),
+                Some("2026-02-28"),
+            ),
+            (
+                Period::Subscription,
+                "2026-02-28",
+                Some("2026-02-28"),
+                Some("2026-03-31"),
+            ),
+            (
+                Period::Subscription,
+                "2026-03-30",
+                Some("2026-02-28"),
+                Some("2026-03-31"),
+            ),
+            (
+                Period::Subscription,
+                "2026-03-31",
+                Some("2026-03-31"),
+                Some("2026-04-30"),
+            ),
+            (
+                Period::Subscription,
+                "2028-02-29",
+                Some("2028-02-29"),
+                Some("2028-03-31"),
+            ),
+            (
+                Period::Subscription,
+                "2027-01-05",
+                Some("2026-12-31"),
+                Some("2027-01-31"),
+            ),
+            (Period::Rolling(1), "2026-03-15", Some("2026-03-15"), None),
+            (Period::Rolling(30), "2026-03-15", Some("2026-02-14"), None),
+            (Period::Lifetime, "2026-03-15", Some("2026-01-31"), None),
+            (Period::Ever, "2026-03-15", None, None),
+        ] {
+            let today = date(today);
+            assert_eq!(
+                period.first_day(today, since),
+                first.map(date),
+                "{period:?} {today}"
+            );
+            assert_eq!(
+                period.next_day(today, since),
+                next.map(date),
+                "{period:?} {today}"
+            );
+        }
+    }
+
+    #[test]
+    fn midnight_exists_where_clocks_are_set_forward_over_it() {
+        let zone = chrono_tz::America::Havana;
+        // 2026-03-08 begins at 01:00.
+        let shown = midnight(date("2026-03-08"), zone)
+            .to_chrono()
+            .with_timezone(&zone);
+        assert_eq!(shown.format("%F %H:%M").to_string(), "2026-03-08 01:00");
+        let berlin = midnight(date("2026-07-01"), chrono_tz::Europe::Berlin);
+        assert_eq!(berlin.to_string(), "2026-06-30T22:00:00Z");
+    }
+
+    #[test]
+    fn who_stays_over_midnight_gets_what_the_next_day_gives() {
+        let zone = chrono_tz::Europe::Berlin;
+        let limit: Limit = "2 h/day".parse().expect("a limit");
+        let since = date("2026-01-01");
+        let used = |seconds| Totals {
+            seconds,
+            ..Totals::default()
+        };
+        let at = |hour, minute| {
+            let local = date("2026-05-10")
+                .and_hms_opt(hour, minute, 0)
+                .expect("a time");
+            let local = zone.from_local_datetime(&local).earliest().expect("it is");
+            Time::from_unix_micros(local.timestamp_micros())
+        };
+        for (now, seconds, left) in [
+            (at(12, 0), 0, 7_200),
+            (at(12, 0), 7_000, 200),
+            (at(12, 0), 7_300, 0),
+            (at(23, 0), 0, 3_600 + 7_200),
+            (at(23, 0), 7_000, 200),
+        ] {
+            let got = limit.seconds_from_now(used(seconds), now, zone, since);
+            assert_eq!(got, Some(left), "{now} after {seconds} s");
+        }
+        let traffic: Limit = "5 GB/day".parse().expect("a limit");
+        assert_eq!(
+            traffic.seconds_from_now(used(0), at(1, 0), zone, since),
+            None
+        );
+        let both = Totals {
+            seconds: 0,
+            input: 3_000_000_000,
+            output: 1_999_999_999,
+        };
+        assert_eq!(traffic.left(both), 1);
+    }
+}

@@ -1,0 +1,14 @@
+-- Plans: what a group's people get. terms: JSON, checked when it is saved.
+CREATE TABLE access_plan (
+    id              UUID PRIMARY KEY,
+    organisation_id UUID NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
+    name            TEXT NOT NULL UNIQUE,
+    terms           TEXT NOT NULL,
+    when_spent_id   UUID REFERENCES access_plan (id),   -- takes its place when a limit is spent
+    created         TIMESTAMPTZ NOT NULL,
+    modified        TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX access_plan_organisation ON access_plan (organisation_id, id);
+
+ALTER TABLE access_group ADD COLUMN plan_id UUID REFERENCES access_plan (id);
+CREATE INDEX access_group_plan ON access_group (plan_id) WHERE plan_id IS NOT NULL;
