@@ -13,6 +13,8 @@ kernel::config! {
         usage_days: u32 = 1100,
         /// Attempts to log in, which 'explain' tells of.
         attempts_days: u32 = 30,
+        /// What was wanted of sessions that went on (Disconnect, CoA), and what their NASes said.
+        orders_days: u32 = 90,
         /// Restarts of NASes; they are held against reports that come late.
         restarts_days: u32 = 30,
         /// Accounting reports that could not be read as such and were kept whole.
@@ -38,6 +40,9 @@ pub async fn forget(kernel: &Kernel, kept: &RetentionConfig) -> Result<(), Error
     }
     if let Some(before) = before(now, kept.attempts_days) {
         usage::forget_attempts(kernel, before).await?;
+    }
+    if let Some(before) = before(now, kept.orders_days) {
+        usage::order::forget_orders(kernel, before).await?;
     }
     if let Some(before) = before(now, kept.restarts_days) {
         usage::forget_restarts(kernel, before).await?;

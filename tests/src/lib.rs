@@ -10,6 +10,7 @@ pub mod backup;
 pub mod cluster;
 pub mod conformance;
 pub mod differences;
+pub mod gateway;
 pub mod house;
 pub mod lasting;
 pub mod model;

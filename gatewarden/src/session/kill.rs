@@ -1,29 +1,30 @@
-//! `gatewarden session kill`: one plain Disconnect-Request (RFC 5176) for each session that is meant.
+//! `gatewarden session kill`: a Disconnect-Request (RFC 5176) for each session that is meant.
 
 use crate::failure::{FAILED, Failure};
 use crate::house::House;
 use crate::output::{Output, clean};
-use aaa_server::ask::{Timing, ask};
-use access::nas::Nas;
+use aaa_server::ask::Timing;
+use aaa_server::control::exchange::{Asking, Peer, address_of, exchange};
+use access::family::Family;
 use clap::Args;
 use identity::organisation;
 use kernel::{OrganisationId, Scope};
+use radius_wire::Secret;
 use radius_wire::dictionary::Dictionary;
-use radius_wire::{Code, Packet, Question, Sealed, Secret, attrs};
 use serde_json::json;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use usage::order;
 use usage::session::Session;
 
 /// Sessions of one user that are ended at once; more are no person's.
 const MAX_KILLED: usize = 100;
 /// What an ended session is said to have ended of (RFC 2866 section 5.10).
 const CAUSE: &str = "Admin-Reset";
-/// Error-Cause of a NAS that does not know the session (RFC 5176 section 3.5).
-const SESSION_CONTEXT_NOT_FOUND: u32 = 503;
 
 #[derive(Args)]
 #[command(after_help = "\
-The question is repeated after 2, 4, 8 and 16 seconds. Exit code: 0 when every NAS said that it ended the
+The session is named as the NAS's family wants it (see 'nas set --family'); a NAS that does not take one way is asked in
+the next. The question is repeated after 2, 4, 8 and 16 seconds. Exit code: 0 when every NAS said that it ended the
 session, 1 when one did not.
 
 Example:
@@ -167,7 +168,7 @@ async fn disconnect(
     };
     let to = match address {
         Some(text) => crate::ping::resolve(text, nas.coa_port).map_err(Failure::usage)?,
-        None => match coa_address(&nas, &session) {
+        None => match address_of(&nas, &session) {
             Some(to) => to,
             None => {
                 let sentence = format!(
@@ -180,16 +181,30 @@ async fn disconnect(
     };
     let mut silence = String::new();
     for secret in secrets.iter() {
-        let question = question(house, &session, Secret::new(secret.as_bytes()))?;
-        let asked = tokio::task::spawn_blocking(move || ask(to, &question, Timing::for_sessions()))
-            .await
-            .map_err(|e| Failure::failed(format!("asking the NAS was cut short: {e}")))?;
-        match asked {
-            Ok(answer) => {
-                let packet = Packet::parse(&answer.octets).map_err(Failure::failed)?;
-                return Ok(answered(session, &who, to, packet));
+        let (session_asked, secret) = (session.clone(), Secret::new(secret.as_bytes()));
+        let (kernel, family) = (house.kernel.clone(), Family::of_word(&nas.family));
+        let asked = tokio::task::spawn_blocking(move || {
+            let peer = Peer {
+                address: to,
+                family,
+                secret,
+                first_set: 0,
+                timing: Timing::for_sessions(),
+                rng: &*kernel.rng,
+                now: kernel.now(),
+            };
+            exchange(&peer, &session_asked, &Asking::Disconnect)
+        })
+        .await
+        .map_err(|e| Failure::failed(format!("asking the NAS was cut short: {e}")))?;
+        let finish = asked
+            .map_err(|e| Failure::failed(format!("{who}: the request cannot be made: {e}")))?
+            .finish;
+        match finish.outcome {
+            order::Outcome::Silence => {
+                silence = format!("no answer from {to} after {} tries", finish.tries);
             }
-            Err(e) => silence = e.to_string(),
+            _ => return Ok(answered(session, &who, to, &finish)),
         }
     }
     let sentence = format!(
@@ -199,8 +214,8 @@ async fn disconnect(
     Ok(failed(session, Some(to), "no_answer", sentence))
 }
 
-fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> Outcome {
-    let number = packet.get(attrs::ERROR_CAUSE);
+fn answered(session: Session, who: &str, to: SocketAddr, finish: &order::Finish) -> Outcome {
+    let number = finish.error_cause;
     let cause = number.map(|number| {
         Dictionary::builtin()
             .attribute("Error-Cause")
@@ -211,8 +226,8 @@ fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> 
         .as_ref()
         .map(|cause| format!(", Error-Cause = {cause}"))
         .unwrap_or_default();
-    let is_ack = packet.code() == Code::DISCONNECT_ACK;
-    let is_unknown = number == Some(SESSION_CONTEXT_NOT_FOUND);
+    let is_ack = finish.outcome == order::Outcome::Ack;
+    let is_unknown = finish.outcome == order::Outcome::Gone;
     let sentence = match (is_ack, is_unknown) {
         (true, _) => format!("{who}: ACK from {to}{told}: the session is ended"),
         (false, true) => {
@@ -228,52 +243,6 @@ fn answered(session: Session, who: &str, to: SocketAddr, packet: Packet<'_>) -> 
         sentence,
         is_ended: is_ack || is_unknown,
     }
-}
-
-/// Where the NAS listens: the one address it asks from, else the address that it names itself.
-fn coa_address(nas: &Nas, session: &Session) -> Option<SocketAddr> {
-    let own = nas
-        .network
-        .filter(|network| network.is_host())
-        .map(|network| network.address());
-    let address = own.or_else(|| session.nas_ip_address.parse::<IpAddr>().ok())?;
-    Some(SocketAddr::new(address, nas.coa_port))
-}
-
-fn question(house: &House, session: &Session, secret: Secret) -> Result<Sealed, Failure> {
-    let kernel = &house.kernel;
-    let mut random = [0; 17];
-    kernel.rng.fill(&mut random);
-    let mut authenticator = [0; 16];
-    authenticator.copy_from_slice(&random[1..]);
-    let mut question = Question::new(Code::DISCONNECT_REQUEST, random[0], authenticator, secret);
-    if let Some(user) = &session.details.username {
-        question.put_text(attrs::USER_NAME, user);
-    }
-    question.put_text(attrs::ACCT_SESSION_ID, &session.acct_session_id);
-    if let Some(device) = &session.details.calling_station_id {
-        question.put_text(attrs::CALLING_STATION_ID, device);
-    }
-    match session.nas_ip_address.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => {
-            question.put(attrs::NAS_IP_ADDRESS, address);
-        }
-        Ok(IpAddr::V6(address)) => {
-            question.put(attrs::NAS_IPV6_ADDRESS, address);
-        }
-        Err(_) => {}
-    }
-    if let Some(identifier) = &session.details.nas_identifier {
-        question.put_text(attrs::NAS_IDENTIFIER, identifier);
-    }
-    let now = u32::try_from(kernel.now().unix_seconds()).unwrap_or(u32::MAX);
-    question.put(attrs::EVENT_TIMESTAMP, now);
-    question.seal(true).map_err(|e| {
-        Failure::failed(format!(
-            "{}: the request cannot be made: {e}",
-            name(session)
-        ))
-    })
 }
 
 async fn close(house: &House, session: &Session) -> Result<(), Failure> {

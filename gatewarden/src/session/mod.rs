@@ -1,6 +1,7 @@
 //! `gatewarden session`: who is online, who was, and how to end it.
 
 mod kill;
+mod orders;
 
 use crate::failure::Failure;
 use crate::house::House;
@@ -41,6 +42,8 @@ Examples:
     },
     /// Ends sessions: sends the NAS a Disconnect-Request
     Kill(kill::KillArgs),
+    /// Shows what was wanted of sessions that went on, and what their NASes said
+    Orders(orders::OrdersArgs),
 }
 
 #[derive(Args)]
@@ -80,6 +83,7 @@ pub async fn run(args: &SessionArgs, house: &House) -> Result<(), Failure> {
         SessionCommand::List(args) => list(args, house).await,
         SessionCommand::Show { session, json } => show(session, *json, house).await,
         SessionCommand::Kill(args) => kill::run(args, house).await,
+        SessionCommand::Orders(args) => orders::run(args, house).await,
     }
 }
 

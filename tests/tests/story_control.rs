@@ -1,0 +1,239 @@
+//! Sessions under control, at gateways of every family: what a plan gives, and how a session that goes on is throttled, cut
+//! off, moved and ended.
+
+use access::family::Family;
+use gatewarden_tests::gateway::{Gateway, control_socket};
+use gatewarden_tests::house::{House, Server};
+use gatewarden_tests::nas::SECRET;
+use gatewarden_tests::{on_both_engines, wait};
+use radius_wire::Code;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const FAMILIES: [Family; 10] = [
+    Family::Coova,
+    Family::Mikrotik,
+    Family::Hostapd,
+    Family::Cisco,
+    Family::Meraki,
+    Family::Aruba,
+    Family::Ruckus,
+    Family::Omada,
+    Family::Unifi,
+    Family::Fortigate,
+];
+
+const PHONE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const LAPTOP: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const GIGABYTE: u64 = 1_000_000_000;
+
+/// A house with a gateway of each family, and a server. NASes are asked again after a moment, so that what is silent is
+/// known soon.
+fn begin(house: &House, families: &[Family]) -> (Server, Vec<Gateway>) {
+    let sockets: Vec<_> = families
+        .iter()
+        .enumerate()
+        .map(|(number, family)| {
+            let last = u8::try_from(number + 10).expect("few");
+            let address = IpAddr::V4(Ipv4Addr::new(127, 0, 4, last));
+            let socket = control_socket(address);
+            let port = socket.local_addr().expect("it is bound").port().to_string();
+            house.run(&[
+                "nas",
+                "add",
+                &address.to_string(),
+                "--org",
+                "default",
+                "--secret",
+                SECRET,
+                "--family",
+                family.word(),
+                "--coa-port",
+                &port,
+                "--reject-delay",
+                "0",
+            ]);
+            socket
+        })
+        .collect();
+    let config = "[radius]\nuser_failures = 0\nsession_order_wait_ms = 100\n";
+    let server = house.start_with(&[], config);
+    let gateways = families
+        .iter()
+        .zip(sockets)
+        .map(|(family, socket)| Gateway::new(&server, *family, socket))
+        .collect();
+    (server, gateways)
+}
+
+fn name(family: Family) -> String {
+    format!("user-{}", family.word())
+}
+
+fn add_users(house: &House, families: &[Family]) {
+    for family in families {
+        house.add_user(&name(*family), "wonderland");
+    }
+}
+
+fn is_in(gateway: &Gateway, mac: [u8; 6]) -> bool {
+    gateway.login(&name(gateway.family), "wonderland", mac)
+}
+
+/// Waits until every gateway's device is gone.
+fn all_gone(what: &str, gateways: &[Gateway], mac: [u8; 6]) {
+    let gone = wait::until(PATIENCE, || {
+        gateways
+            .iter()
+            .all(|gateway| gateway.online(mac).is_none())
+            .then_some(())
+    });
+    let left: Vec<_> = gateways
+        .iter()
+        .filter(|gateway| gateway.online(mac).is_some())
+        .map(|gateway| (gateway.family, gateway.log()))
+        .collect();
+    assert!(gone.is_some(), "{what}: {left:?}");
+}
+
+fn nobody_is_online(house: &House) {
+    house.sessions_once("every session has ended", |all| {
+        all.iter().all(|session| !session["stop_time"].is_null())
+    });
+}
+
+on_both_engines! {
+    fn a_quota_that_is_spent_ends_the_session_at_every_family(house: House) {
+        add_users(&house, &FAMILIES);
+        house.run(&["plan", "add", "gold", "--rate-up", "2M", "--rate-down", "10M", "--role", "guests", "--limit", "6 GB/month", "--interim", "60"]);
+        house.run(&["group", "set", "default-users", "--remove", "Max-Daily-Session", "--remove", "Max-Daily-Session-Traffic", "--plan", "gold"]);
+        let (server, gateways) = begin(&house, &FAMILIES);
+        for gateway in &gateways {
+            let family = gateway.family;
+            assert!(is_in(gateway, PHONE), "{family}");
+            let given = gateway.online(PHONE).expect("it is online").given;
+            let has_no_rate = matches!(family, Family::Aruba | Family::Meraki);
+            let rates = (given.rate_up, given.rate_down);
+            assert_eq!(rates, if has_no_rate { (None, None) } else { (Some(2_000_000), Some(10_000_000)) }, "{family}");
+            assert_eq!(given.role.as_deref(), Some("guests"), "{family}");
+            let octets = match family {
+                Family::Coova | Family::Mikrotik => Some(6 * GIGABYTE),
+                // It cannot be told more than 32 bits hold.
+                Family::Omada => Some(u64::from(u32::MAX)),
+                _ => None,
+            };
+            assert_eq!(given.octets, octets, "{family}");
+            gateway.uses(PHONE, 600, GIGABYTE, 4 * GIGABYTE);
+        }
+        // Not spent: nobody is asked anything.
+        for gateway in &gateways {
+            assert!(gateway.online(PHONE).is_some() && gateway.log().is_empty(), "{}", gateway.family);
+            gateway.uses(PHONE, 600, 0, GIGABYTE);
+        }
+        all_gone("the quota is spent", &gateways, PHONE);
+        nobody_is_online(&house);
+        for gateway in &gateways {
+            assert!(!is_in(gateway, PHONE), "{}: nothing is left this month", gateway.family);
+        }
+        let orders = house.json(&["session", "orders", "--limit", "50", "--json"]);
+        let orders = orders.as_array().expect("an array");
+        assert!(orders.iter().all(|order| order["reason"] == "quota" && order["kind"] == "disconnect"), "{orders:#?}");
+        let acks = orders.iter().filter(|order| order["outcome"] == "ack").count();
+        assert_eq!(acks, FAMILIES.len(), "{orders:#?}");
+        assert_eq!(server.stop(), Some(0));
+    }
+
+    fn a_quota_that_is_spent_throttles_where_the_plan_says_so(house: House) {
+        add_users(&house, &FAMILIES);
+        house.run(&["plan", "add", "slow", "--rate-up", "64k", "--rate-down", "128k", "--role", "slow"]);
+        house.run(&["plan", "add", "gold", "--rate-up", "2M", "--rate-down", "10M", "--role", "fast", "--limit", "1 GB/day", "--when-spent", "slow"]);
+        house.run(&["group", "set", "default-users", "--plan", "gold", "--remove", "Max-Daily-Session-Traffic"]);
+        let (server, gateways) = begin(&house, &FAMILIES);
+        for gateway in &gateways {
+            assert!(is_in(gateway, PHONE), "{}", gateway.family);
+            gateway.uses(PHONE, 60, 0, GIGABYTE);
+        }
+        let is_slow = |gateway: &Gateway| {
+            let online = gateway.online(PHONE)?;
+            let role = online.given.role.as_deref() == Some("slow");
+            let rate = online.given.rate_down.is_none_or(|rate| rate == 128_000);
+            (role && rate).then_some(online.changes)
+        };
+        let is_done = |gateway: &Gateway| match access::dynauth::takes_changes(gateway.family) {
+            true => is_slow(gateway) == Some(1),
+            // It is sent away, and comes in again under the other plan.
+            false => gateway.online(PHONE).is_none(),
+        };
+        let done = wait::until(PATIENCE, || gateways.iter().all(is_done).then_some(()));
+        let left: Vec<_> = gateways.iter().filter(|gateway| !is_done(gateway)).map(|gateway| (gateway.family, gateway.log(), gateway.online(PHONE))).collect();
+        assert!(done.is_some(), "{left:#?}");
+        for gateway in gateways.iter().filter(|gateway| !access::dynauth::takes_changes(gateway.family)) {
+            wait::for_truth("it comes in again", PATIENCE, || is_in(gateway, PHONE));
+            assert_eq!(is_slow(gateway), Some(0), "{}", gateway.family);
+        }
+        // Told once, and not again.
+        for gateway in &gateways {
+            let asked = gateway.log().iter().filter(|(_, said, _)| matches!(*said, Code::COA_ACK | Code::DISCONNECT_ACK)).count();
+            assert_eq!(asked, 1, "{}: {:?}", gateway.family, gateway.log());
+        }
+        assert_eq!(server.stop(), Some(0));
+    }
+
+    fn who_is_shut_out_is_sent_away_and_who_is_moved_gets_the_other_plan(house: House) {
+        let families = [Family::Coova, Family::Mikrotik, Family::Hostapd, Family::Aruba];
+        add_users(&house, &families);
+        house.run(&["plan", "add", "gold", "--rate-down", "10M", "--role", "fast"]);
+        house.run(&["group", "set", "default-users", "--plan", "gold"]);
+        let (server, gateways) = begin(&house, &families);
+        for gateway in &gateways {
+            assert!(is_in(gateway, PHONE), "{}", gateway.family);
+        }
+        house.sessions_once("everybody is online", |all| all.len() == families.len());
+        house.run(&["plan", "set", "gold", "--role", "faster"]);
+        let has_changed = |gateway: &Gateway| match gateway.family {
+            Family::Hostapd => gateway.online(PHONE).is_none(),
+            _ => gateway.online(PHONE).is_some_and(|online| online.given.role.as_deref() == Some("faster")),
+        };
+        wait::for_truth("the plan is another", PATIENCE, || gateways.iter().all(has_changed));
+        wait::for_truth("it comes in again", PATIENCE, || is_in(&gateways[2], PHONE));
+        house.sessions_once("everybody is online", |all| {
+            all.iter().filter(|session| session["stop_time"].is_null()).count() == families.len()
+        });
+        house.run(&["user", "disable", &name(families[0])]);
+        house.run(&["user", "set", &name(families[1]), "--expires", "2020-01-01"]);
+        house.run(&["user", "rm", &name(families[2])]);
+        house.run(&["session", "kill", &name(families[3])]);
+        all_gone("they were shut out", &gateways, PHONE);
+        nobody_is_online(&house);
+        assert_eq!(server.stop(), Some(0));
+    }
+
+    fn sessions_at_once_are_counted_by_device_and_a_lost_one_blocks_nobody(house: House) {
+        let families = [Family::Coova, Family::Mikrotik];
+        house.add_user("alice", "wonderland");
+        house.run(&["group", "set", "default-users", "Simultaneous-Use := 1"]);
+        let (server, gateways) = begin(&house, &families);
+        let [one, other] = &gateways[..] else { panic!("two") };
+        let enter = |gateway: &Gateway, mac| gateway.login("alice", "wonderland", mac);
+        assert!(enter(one, PHONE));
+        assert!(!enter(one, LAPTOP) && !enter(other, LAPTOP), "one device at a time");
+        assert!(enter(other, PHONE), "the same device at another gateway is no second one");
+        assert!(!enter(one, LAPTOP));
+        one.logout(PHONE);
+        other.logout(PHONE);
+        assert!(enter(one, LAPTOP), "at once, without a wait for the database");
+        assert!(!enter(one, PHONE));
+        // The gateway forgot its end; its restart says so.
+        one.forgets(LAPTOP);
+        let mut restart = gatewarden_tests::nas::Nas::at(&server, one.address, SECRET).question(Code::ACCOUNTING_REQUEST);
+        restart.put(radius_wire::attrs::ACCT_STATUS_TYPE, radius_wire::attrs::acct_status_type::ACCOUNTING_ON);
+        if let IpAddr::V4(address) = one.address {
+            restart.put(radius_wire::attrs::NAS_IP_ADDRESS, address);
+        }
+        gatewarden_tests::nas::Nas::at(&server, one.address, SECRET).ask(restart);
+        assert!(enter(one, PHONE), "what was before the restart is over");
+        assert_eq!(server.stop(), Some(0));
+    }
+}
