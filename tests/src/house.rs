@@ -97,6 +97,12 @@ impl House {
         ]);
     }
 
+    /// Adds one who may use as much as there is: the default group has a limit for a day, which a load soon spends.
+    pub fn add_unlimited_user(&self, name: &str, password: &str) {
+        self.add_user(name, password);
+        self.run(&["user", "set", name, "--group", "default-power-users"]);
+    }
+
     /// Adds a person whose password serves every method.
     pub fn add_user(&self, name: &str, password: &str) {
         self.run(&[

@@ -23,6 +23,7 @@ struct Line {
     client: TcpStream,
     server: TcpStream,
     is_silent: Arc<AtomicBool>,
+    is_over: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -116,6 +117,7 @@ impl State {
             return;
         };
         let is_silent = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::new(AtomicBool::new(false));
         let halves = (
             client.try_clone(),
             server.try_clone(),
@@ -128,6 +130,8 @@ impl State {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         {
             let mut lines = self.lines();
+            // A line that has ended is none any more.
+            lines.retain(|line| !line.is_over.load(Ordering::SeqCst));
             if lines.len() >= MAX_LINES {
                 return;
             }
@@ -135,18 +139,29 @@ impl State {
                 client,
                 server,
                 is_silent: is_silent.clone(),
+                is_over: is_over.clone(),
             });
         }
-        self.carry(a, b, is_silent.clone());
-        self.carry(d, c, is_silent);
+        self.carry(a, b, is_silent.clone(), is_over.clone());
+        self.carry(d, c, is_silent, is_over);
     }
 
     /// One direction: one thread reads and notes when it came, the other writes when its time has come.
-    fn carry(self: &Arc<Self>, from: TcpStream, to: TcpStream, is_silent: Arc<AtomicBool>) {
+    fn carry(
+        self: &Arc<Self>,
+        from: TcpStream,
+        to: TcpStream,
+        is_silent: Arc<AtomicBool>,
+        is_over: Arc<AtomicBool>,
+    ) {
         let (put, take) = sync_channel(MAX_CHUNKS);
         std::thread::spawn(move || read(from, &put));
         let state = self.clone();
-        std::thread::spawn(move || state.write(to, &take, &is_silent));
+        std::thread::spawn(move || {
+            state.write(to, &take, &is_silent);
+            // A silent one stays as it is.
+            is_over.fetch_or(!is_silent.load(Ordering::SeqCst), Ordering::SeqCst);
+        });
     }
 
     fn write(&self, mut to: TcpStream, chunks: &Chunks, is_silent: &AtomicBool) {

@@ -332,7 +332,18 @@ fn only_the_listed_answers_differ_from_freeradius() {
     let rival = Rival::start(SECRET, users);
     let house = House::with_nas();
     house.add_user("bob", "builder");
-    house.run(&["group", "set", "default-users", "Session-Timeout := 3600"]);
+    let limits = ["Max-Daily-Session", "Max-Daily-Session-Traffic"];
+    let [time, traffic] = limits;
+    house.run(&[
+        "group",
+        "set",
+        "default-users",
+        "Session-Timeout := 3600",
+        "--remove",
+        time,
+        "--remove",
+        traffic,
+    ]);
     let server = house.start();
     // At the same time: each run is mostly listening.
     let (theirs, ours) = std::thread::scope(|scope| {

@@ -37,7 +37,7 @@ fn report(nas: &Nas, numbers: std::ops::Range<usize>) {
 fn house_with_a_backlog() -> House {
     let house = House::new(Engine::Postgres);
     house.add_nas();
-    house.add_user(USER, PASSWORD);
+    house.add_unlimited_user(USER, PASSWORD);
     let server = house.start();
     house.set_database_reachable(false);
     let nas = Nas::of(&server);
@@ -204,7 +204,7 @@ fn a_segment_that_is_cut_costs_what_is_cut_off() {
 #[test]
 fn a_journal_that_lost_its_end_while_nobody_ran_is_told_of() {
     let house = House::with_nas();
-    house.add_user(USER, PASSWORD);
+    house.add_unlimited_user(USER, PASSWORD);
     let server = house.start();
     report(&Nas::of(&server), 0..10);
     assert_eq!(server.stop(), Some(0));

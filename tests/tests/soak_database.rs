@@ -57,7 +57,7 @@ fn catches_up(house: &House) {
 
 fn begin(house: &House) -> (Server, Traffic) {
     house.add_nas();
-    house.add_user(USER, PASSWORD);
+    house.add_unlimited_user(USER, PASSWORD);
     let server = house.start();
     let traffic = Traffic::begin(&server, "D");
     traffic.reports_on("reports are taken", 10);

@@ -112,7 +112,7 @@ fn says(house: &House, command: &str, what: &str) {
 
 fn a_full_disk(house: &House, mut disk: impl Disk) {
     house.add_nas();
-    house.add_user(USER, PASSWORD);
+    house.add_unlimited_user(USER, PASSWORD);
     let server = house.start();
     let traffic = Traffic::begin(&server, "F");
     for _ in 0..lasting::count(2, 30) {

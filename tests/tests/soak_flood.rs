@@ -118,7 +118,7 @@ fn flood(server: &Server, sockets: &[Nas], datagrams: &[Vec<u8>]) -> Seen {
 
 fn house() -> (House, Server) {
     let house = House::with_nas();
-    house.add_user(USER, PASSWORD);
+    house.add_unlimited_user(USER, PASSWORD);
     house.run(&[
         "nas",
         "add",

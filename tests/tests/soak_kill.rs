@@ -125,7 +125,7 @@ fn round(server: Server, round: u64, until: u32, told: &Mutex<Told>) {
 on_both_engines! {
     fn what_was_acknowledged_is_counted_once_whenever_it_is_killed(house: House) {
         house.add_nas();
-        house.add_user("alice", "wonderland");
+        house.add_unlimited_user("alice", "wonderland");
         let told = Mutex::new(Told::default());
         let mut moment: u32 = 7;
         for number in 0..lasting::count(3, 50) {

@@ -14,7 +14,7 @@ const AGREES_WITHIN: Duration = Duration::from_secs(60);
 on_both_engines! {
     fn a_restart_under_load_is_mended_by_a_retransmission(house: House) {
         house.add_nas();
-        house.add_user(USER, PASSWORD);
+        house.add_unlimited_user(USER, PASSWORD);
         let mut server = house.start();
         let traffic = Traffic::begin(&server, "G");
         let mut longest = Duration::ZERO;

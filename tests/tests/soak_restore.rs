@@ -67,7 +67,7 @@ fn end_segment(server: &Server) {
 on_both_engines! {
     fn a_restored_backup_catches_up_from_the_journal(house: House) {
         house.add_nas();
-        house.add_user(USER, PASSWORD);
+        house.add_unlimited_user(USER, PASSWORD);
         let mut model = Model::default();
         let mut next = 0;
         for round in 0..lasting::count(2, 20) {
@@ -96,7 +96,7 @@ on_both_engines! {
 
     fn what_neither_the_backup_nor_the_journal_has_is_named(house: House) {
         house.add_nas();
-        house.add_user(USER, PASSWORD);
+        house.add_unlimited_user(USER, PASSWORD);
         let mut model = Model::default();
         let server = house.start();
         report(&Nas::of(&server), &mut model, 0..8);

@@ -43,7 +43,10 @@ pub(super) async fn run(args: &OrdersArgs, house: &House) -> Result<(), Failure>
         ">TOOK",
     ]);
     for order in &orders {
-        let (wanted, session) = (moment(Some(order.created)), order.session.simple().to_string());
+        let (wanted, session) = (
+            moment(Some(order.created)),
+            order.session.simple().to_string(),
+        );
         let took = order.round_trip_micros.map_or_else(|| "-".to_owned(), took);
         table.row([
             wanted.as_str(),
