@@ -113,7 +113,7 @@ impl Session {
     pub fn apply(&mut self, report: &Report, zone: Tz) -> Change {
         // The same packet once more, from another moment: what follows from it is the same, but it is no report more.
         let is_another = self.ledger.hear(report.digest);
-        let before = self.before();
+        let before = self.before(zone);
         let day = local_day(report.event_time, zone);
         self.ledger
             .begin(report.event_time, report.begin(), report.status.begins());
@@ -136,7 +136,7 @@ impl Session {
         }
         let is_described = self.describe(report, is_another);
         self.refresh();
-        let mut change = self.change_since(&before);
+        let mut change = self.change_since(&before, zone);
         change.is_described |= is_described;
         change
     }
@@ -157,7 +157,7 @@ impl Session {
     }
 
     fn close(&mut self, at: Time, cause: &str, is_final: bool, zone: Tz) -> Change {
-        let before = self.before();
+        let before = self.before(zone);
         // The NAS's clock may be ahead of ours: what it said so far does not contradict the end.
         let at = match self.ledger.last_growth() {
             Some(grew) if !is_final => at.max(grew),
@@ -170,7 +170,7 @@ impl Session {
             day: local_day(at, zone),
         });
         self.refresh();
-        self.change_since(&before)
+        self.change_since(&before, zone)
     }
 
     /// Takes over what describes it; whether that changed anything but what every report changes.
@@ -239,24 +239,26 @@ impl Session {
         self.wraps = wraps;
     }
 
-    fn before(&self) -> Before {
+    fn before(&self, zone: Tz) -> Before {
         Before {
             membership: self.membership_id,
-            by_day: self.ledger.by_day(),
+            by_day: self.ledger.by_day(zone),
             is_open: self.is_open(),
             started: self.started,
         }
     }
 
-    fn change_since(&mut self, before: &Before) -> Change {
+    fn change_since(&mut self, before: &Before, zone: Tz) -> Change {
         let usage = match (self.membership_id, before.membership) {
             (None, _) => Vec::new(),
             // What was used before the person was known is theirs too.
-            (Some(_), None) => difference(&BTreeMap::new(), &self.ledger.by_day_from_the_first()),
-            (Some(_), Some(_)) => difference(&before.by_day, &self.ledger.by_day()),
+            (Some(_), None) => {
+                difference(&BTreeMap::new(), &self.ledger.by_day_from_the_first(zone))
+            }
+            (Some(_), Some(_)) => difference(&before.by_day, &self.ledger.by_day(zone)),
         };
         // What settling takes out of the days was counted just now, if there is somebody whose it is.
-        self.ledger.settle(self.membership_id.is_some());
+        self.ledger.settle(self.membership_id.is_some(), zone);
         let turn = match (before.is_open, self.is_open()) {
             (true, false) => Turn::Stopped,
             (false, true) => Turn::Reopened,

@@ -3,13 +3,16 @@
 //! Totals are not kept as numbers that grow: they are a fold over *marks* (what a report said its counters were, and
 //! when), sorted by the time of the event. A late report takes its place in between, a repeated one finds itself
 //! there already. The fold infers the wraps of 32-bit counters, never lowers a total, and says what each local day
-//! added. Marks that can no longer matter are dropped: with Gigawords, one remains for each day. Without them, which of
+//! added. Marks that can no longer matter are dropped: with Gigawords, the first and the last of each day remain. Without them, which of
 //! two numbers came first may decide about 4 GiB: there the last [`RECENT_MARKS`] remain, and the last [`MAX_MARKS`]
 //! once a counter has been in the upper half of 32 bits. A report that comes later than that many others is the only
 //! one whose delay could show.
 //!
 //! Beginnings and endings are kept beside the marks, for the same reason. Nothing here knows SQL or a clock.
 
+use super::apply::local_day;
+use chrono::TimeZone;
+use chrono_tz::Tz;
 use kernel::Time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -364,42 +367,47 @@ impl Ledger {
     pub fn totals(&self) -> (Totals, i64) {
         let tally = self.tally();
         let mut totals = tally.totals();
-        if let Some((_, seconds)) = self.reckoned_seconds(&tally) {
+        if let Some((_, _, seconds)) = self.reckoned_seconds(&tally) {
             totals.seconds = seconds;
         }
         (totals, tally.wraps)
     }
 
-    /// What each local day added, settled marks apart.
-    pub fn by_day(&self) -> BTreeMap<i32, Totals> {
-        let mut days: BTreeMap<i32, Totals> = BTreeMap::new();
-        let mut add = |day: i32, more: Totals| {
-            if !more.is_zero() {
-                let sum = days.entry(day).or_default();
-                *sum = sum.plus(more);
-            }
-        };
+    /// What each local day added, settled marks apart. What was used between two reports on different days belongs to
+    /// both, and to those between, evenly.
+    pub fn by_day(&self, zone: Tz) -> BTreeMap<i32, Totals> {
+        let mut days = BTreeMap::new();
         let mut tally = self.base.unwrap_or_default();
+        let mut since = self.begin_of_marks();
         for mark in &self.marks {
             let before = tally.totals();
-            tally.take(mark);
-            add(mark.day, tally.totals().minus(before));
+            if tally.take(mark) {
+                let more = tally.totals().minus(before);
+                spread(&mut days, since, mark.at, mark.day, more, zone);
+            }
+            since = mark.at;
         }
-        if let Some((day, seconds)) = self.reckoned_seconds(&tally) {
-            add(
-                day,
-                Totals {
-                    seconds,
-                    ..Totals::default()
-                },
-            );
+        if let Some((at, day, seconds)) = self.reckoned_seconds(&tally) {
+            let more = Totals {
+                seconds,
+                ..Totals::default()
+            };
+            let begin = self.started().map_or(at, Time::unix_micros);
+            spread(&mut days, begin, at, day, more, zone);
         }
         days
     }
 
+    /// From when on the first mark counts: the settled ones, else the begin.
+    fn begin_of_marks(&self) -> i64 {
+        let settled = self.base.map(|base| base.at);
+        let begin = || self.started().map(Time::unix_micros);
+        settled.or_else(begin).unwrap_or(i64::MAX)
+    }
+
     /// What each local day added, settled marks that were never counted included.
-    pub fn by_day_from_the_first(&self) -> BTreeMap<i32, Totals> {
-        let mut days = self.by_day();
+    pub fn by_day_from_the_first(&self, zone: Tz) -> BTreeMap<i32, Totals> {
+        let mut days = self.by_day(zone);
         for unowned in &self.unowned {
             let sum = days.entry(unowned.0).or_default();
             *sum = sum.plus(unowned.totals());
@@ -409,18 +417,23 @@ impl Ledger {
 
     /// Settles the oldest marks when there are too many. What they added was counted (`is_owned`: call it after that), or
     /// is remembered until somebody is known whose it is.
-    pub fn settle(&mut self, is_owned: bool) {
+    pub fn settle(&mut self, is_owned: bool, zone: Tz) {
         if is_owned {
             self.unowned.clear();
         }
         while self.marks.len() > MAX_MARKS {
+            let since = self.begin_of_marks();
             let oldest = self.marks.remove(0);
             let base = self.base.get_or_insert_default();
             let before = base.totals();
             base.take(&oldest);
             let more = base.totals().minus(before);
-            if !is_owned && !more.is_zero() {
-                self.remember(oldest.day, more);
+            if !is_owned {
+                let mut days = BTreeMap::new();
+                spread(&mut days, since, oldest.at, oldest.day, more, zone);
+                for (day, more) in days {
+                    self.remember(day, more);
+                }
             }
         }
     }
@@ -443,10 +456,10 @@ impl Ledger {
     }
 
     /// A session that has ended without any report of its time lasted from its begin to its end.
-    fn reckoned_seconds(&self, tally: &Tally) -> Option<(i32, i64)> {
+    fn reckoned_seconds(&self, tally: &Tally) -> Option<(i64, i32, i64)> {
         let ending = self.ending().filter(|_| tally.seconds.is_none())?;
         let seconds = Time::from_unix_micros(ending.at).seconds_since(self.started()?);
-        (seconds > 0).then_some((ending.day, seconds))
+        (seconds > 0).then_some((ending.at, ending.day, seconds))
     }
 
     fn tally(&self) -> Tally {
@@ -470,7 +483,13 @@ impl Ledger {
                 continue;
             }
             let is_recent = place >= recent;
+            // The first of its day says what was used before it began.
+            let is_first = match kept.len().checked_sub(2).map(|before| &kept[before]) {
+                Some(before) => kept.last().is_some_and(|last| last.day != before.day),
+                None => true,
+            };
             if grew
+                && !is_first
                 && kept
                     .last()
                     .is_some_and(|earlier| stands_for(&mark, earlier, &before, is_recent))
@@ -481,6 +500,61 @@ impl Ledger {
         }
         self.marks = kept;
     }
+}
+
+/// Adds what was used from one moment to another, on the last of these local days, to each day its part.
+fn spread(
+    days: &mut BTreeMap<i32, Totals>,
+    since: i64,
+    at: i64,
+    last_day: i32,
+    more: Totals,
+    zone: Tz,
+) {
+    if more.is_zero() {
+        return;
+    }
+    let mut add = |day: i32, more: Totals| {
+        if !more.is_zero() {
+            let sum = days.entry(day).or_default();
+            *sum = sum.plus(more);
+        }
+    };
+    // One that was silent for longer is told in this many days.
+    let earliest = last_day.saturating_sub(i32::try_from(MAX_UNOWNED_DAYS).unwrap_or(i32::MAX));
+    let first_day = match since < at {
+        true => local_day(Time::from_unix_micros(since), zone).max(earliest),
+        false => last_day,
+    };
+    let part = |amount: i64, until: i64| {
+        let (until, whole) = (i128::from(until - since), i128::from(at - since));
+        i64::try_from(i128::from(amount) * until / whole).unwrap_or(amount)
+    };
+    let mut told = Totals::default();
+    for day in first_day..last_day {
+        // Clocks that are set over midnight move it, and a day that does not end before the report is its last.
+        let Some(until) = end_of(day, zone).filter(|until| *until > since && *until < at) else {
+            continue;
+        };
+        let so_far = Totals {
+            seconds: part(more.seconds, until),
+            input: part(more.input, until),
+            output: part(more.output, until),
+        };
+        add(day, so_far.minus(told));
+        told = so_far;
+    }
+    add(last_day, more.minus(told));
+}
+
+/// When a local day ends, in microseconds since 1970.
+fn end_of(day: i32, zone: Tz) -> Option<i64> {
+    let next = chrono::NaiveDate::from_num_days_from_ce_opt(day.checked_add(1)?)?;
+    // Where clocks are set forward over midnight, the day begins with the first hour that there is.
+    (0..4).find_map(|hour| {
+        let local = zone.from_local_datetime(&next.and_hms_opt(hour, 0, 0)?);
+        Some(local.earliest()?.timestamp_micros())
+    })
 }
 
 /// Whether a mark that added nothing can never add anything, whatever comes in before it.

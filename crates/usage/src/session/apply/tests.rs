@@ -223,17 +223,18 @@ fn usage_belongs_to_the_local_day_of_the_event_in_any_order() {
         (
             "2027-01-15".to_owned(),
             Totals {
-                seconds: 3_540,
-                input: 100,
-                output: 1_000,
+                // Midnight is a minute after the report between: that minute's part belongs here.
+                seconds: 3_600,
+                input: 102,
+                output: 1_032,
             },
         ),
         (
             "2027-01-16".to_owned(),
             Totals {
-                seconds: 3_660,
-                input: 150,
-                output: 2_000,
+                seconds: 3_600,
+                input: 148,
+                output: 1_968,
             },
         ),
     ]);

@@ -104,8 +104,8 @@ fn gigawords_are_believed_and_end_all_guessing() {
 }
 
 #[test]
-fn a_session_keeps_one_mark_a_day_and_the_recent_ones_where_they_matter() {
-    for (high, expect) in [(Some(0), 2), (None, 2 + RECENT_MARKS)] {
+fn a_session_keeps_two_marks_a_day_and_the_recent_ones_where_they_matter() {
+    for (high, expect) in [(Some(0), 4), (None, 4 + RECENT_MARKS)] {
         let mut ledger = Ledger::default();
         for report in 0..200_i64 {
             let low = u32::try_from(report * 1_000).unwrap();
@@ -122,7 +122,7 @@ fn a_session_keeps_one_mark_a_day_and_the_recent_ones_where_they_matter() {
         assert_eq!(ledger.marks.len(), expect);
         assert_eq!(
             ledger
-                .by_day()
+                .by_day(Tz::UTC)
                 .values()
                 .map(|day| day.input)
                 .collect::<Vec<_>>(),
@@ -136,7 +136,7 @@ fn a_ledger_stays_small_and_settling_takes_nothing_away() {
     let mut ledger = Ledger::default();
     let mut days: BTreeMap<i32, Totals> = BTreeMap::new();
     for report in 0..500_u32 {
-        let before = ledger.by_day();
+        let before = ledger.by_day(Tz::UTC);
         let count = Some(Count {
             low: report.wrapping_mul(1_500_000_000),
             high: None,
@@ -149,12 +149,12 @@ fn a_ledger_stays_small_and_settling_takes_nothing_away() {
             output: None,
             day: (report / 10).cast_signed(),
         });
-        for (day, totals) in ledger.by_day() {
+        for (day, totals) in ledger.by_day(Tz::UTC) {
             let grown = totals.minus(before.get(&day).copied().unwrap_or_default());
             let sum = days.entry(day).or_default();
             *sum = sum.plus(grown);
         }
-        ledger.settle(true);
+        ledger.settle(true, Tz::UTC);
         assert!(ledger.marks.len() <= MAX_MARKS);
     }
     let sum: i64 = days.values().map(|day| day.input).sum();
@@ -220,10 +220,10 @@ proptest! {
             let once = ledger.clone();
             ledger.enter(mark);
             prop_assert_eq!(ledger.totals().0, once.totals().0);
-            prop_assert_eq!(ledger.by_day(), once.by_day());
-            let days = ledger.by_day().values().fold(Totals::default(), |sum, day| sum.plus(*day));
+            prop_assert_eq!(ledger.by_day(Tz::UTC), once.by_day(Tz::UTC));
+            let days = ledger.by_day(Tz::UTC).values().fold(Totals::default(), |sum, day| sum.plus(*day));
             prop_assert_eq!(days, ledger.totals().0);
-            ledger.settle(true);
+            ledger.settle(true, Tz::UTC);
         }
     }
 }
@@ -243,9 +243,9 @@ fn what_was_settled_before_somebody_was_known_is_told_in_whole_and_once() {
             output: None,
             day: n,
         });
-        ledger.settle(false);
+        ledger.settle(false, Tz::UTC);
     }
-    let all = ledger.by_day_from_the_first();
+    let all = ledger.by_day_from_the_first(Tz::UTC);
     for day in all.values() {
         sum = sum.plus(*day);
     }
@@ -253,6 +253,119 @@ fn what_was_settled_before_somebody_was_known_is_told_in_whole_and_once() {
     assert_eq!(all.len(), MAX_MARKS + MAX_UNOWNED_DAYS);
     let stored = serde_json::to_string(&ledger).unwrap();
     assert_eq!(serde_json::from_str::<Ledger>(&stored).unwrap(), ledger);
-    ledger.settle(true);
-    assert_eq!(ledger.by_day_from_the_first(), ledger.by_day());
+    ledger.settle(true, Tz::UTC);
+    assert_eq!(
+        ledger.by_day_from_the_first(Tz::UTC),
+        ledger.by_day(Tz::UTC)
+    );
+}
+
+/// Microseconds since 1970 of a time in Berlin.
+fn berlin(text: &str) -> i64 {
+    let local = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap();
+    let zone = chrono_tz::Europe::Berlin;
+    zone.from_local_datetime(&local)
+        .earliest()
+        .unwrap()
+        .timestamp_micros()
+}
+
+/// Reports as (time in Berlin, session time in minutes); what each day of October or November 2026 comes to, in minutes.
+fn check_days(begin: &str, reports: &[(&str, i64)], expect: &[(&str, i64)]) {
+    let zone = chrono_tz::Europe::Berlin;
+    let mut orders = vec![reports.to_vec()];
+    orders.push(reports.iter().rev().copied().collect());
+    for order in orders {
+        let mut ledger = Ledger::default();
+        ledger.begin(
+            Time::from_unix_micros(berlin(begin)),
+            Some(Time::from_unix_micros(berlin(begin))),
+            true,
+        );
+        for (text, minutes) in &order {
+            let at = berlin(text);
+            let day = local_day(Time::from_unix_micros(at), zone);
+            let octets = u32::try_from(*minutes).unwrap() * 1_000;
+            ledger.enter(Mark {
+                at,
+                seconds: Some(minutes * 60),
+                input: Some(Count {
+                    low: octets,
+                    high: Some(0),
+                }),
+                output: None,
+                day,
+            });
+        }
+        let days: Vec<(String, i64, i64)> = ledger
+            .by_day(zone)
+            .into_iter()
+            .map(|(day, totals)| {
+                let day = chrono::NaiveDate::from_num_days_from_ce_opt(day).unwrap();
+                (day.to_string(), totals.seconds / 60, totals.input / 1_000)
+            })
+            .collect();
+        let expect: Vec<_> = expect
+            .iter()
+            .map(|(day, minutes)| ((*day).to_owned(), *minutes, *minutes))
+            .collect();
+        assert_eq!(days, expect, "{begin} {order:?}");
+    }
+}
+
+#[test]
+fn what_was_used_over_midnight_belongs_to_both_days() {
+    check_days(
+        "2026-11-10 22:00",
+        &[("2026-11-11 01:00", 180)],
+        &[("2026-11-10", 120), ("2026-11-11", 60)],
+    );
+    // With reports between, only what lies over midnight is split; days without one get their part.
+    check_days(
+        "2026-11-10 20:00",
+        &[
+            ("2026-11-10 23:00", 180),
+            ("2026-11-11 01:00", 300),
+            ("2026-11-11 02:00", 360),
+            ("2026-11-11 03:00", 420),
+            ("2026-11-13 03:00", 420 + 2 * 1_440),
+        ],
+        &[
+            ("2026-11-10", 240),
+            ("2026-11-11", 180 + 21 * 60),
+            ("2026-11-12", 1_440),
+            ("2026-11-13", 180),
+        ],
+    );
+    // The night in which clocks are set back has an hour more.
+    check_days(
+        "2026-10-24 23:00",
+        &[("2026-10-26 01:00", 60 + 25 * 60 + 60)],
+        &[
+            ("2026-10-24", 60),
+            ("2026-10-25", 25 * 60),
+            ("2026-10-26", 60),
+        ],
+    );
+}
+
+#[test]
+fn a_session_without_any_report_of_its_time_is_split_by_its_begin_and_end() {
+    let zone = chrono_tz::Europe::Berlin;
+    let mut ledger = Ledger::default();
+    let begin = Time::from_unix_micros(berlin("2026-11-10 23:30"));
+    ledger.begin(begin, Some(begin), true);
+    let end = berlin("2026-11-11 00:10");
+    ledger.end(Ending {
+        at: end,
+        is_final: false,
+        cause: None,
+        day: local_day(Time::from_unix_micros(end), zone),
+    });
+    let days: Vec<i64> = ledger
+        .by_day(zone)
+        .values()
+        .map(|day| day.seconds)
+        .collect();
+    assert_eq!(days, [1_800, 600]);
 }
