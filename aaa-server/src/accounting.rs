@@ -7,6 +7,7 @@ use crate::answer;
 use crate::door::{Acknowledgement, Desk, Shared, Ticket};
 use crate::socket::Peer;
 use access::nas_match::NasEntry;
+use access::question::Asker;
 use access::word::Dropped;
 use journal::AppendError;
 use kernel::Time;
@@ -34,6 +35,7 @@ pub fn receive(
         return shared.give_up(&ticket, now, Dropped::NotReady, &packet, nas, peer);
     }
     let owner = shared.register.owner_of_report(nas, &packet);
+    let owner = shared.owner_of_roaming(now, nas, &Asker::of(&packet), owner);
     let entry = Entry {
         received: now,
         nas: nas.nas.id.0,

@@ -15,7 +15,7 @@ use access::facts::{Evidence, Facts, Walk};
 use access::nas_match::NasEntry;
 use access::question::{Offer, Question};
 use access::register::{Miss, Wanted};
-use access::word::Dropped;
+use access::word::{Dropped, Refusal};
 use kernel::Time;
 use proof::keys::Keys;
 use radius_wire::{Packet, Request};
@@ -75,7 +75,10 @@ impl Shared {
             lane.book().mismatch(now, nas.nas.id);
             return Done::Dropped(Dropped::SharedSecretMismatch);
         }
-        let facts = self.register.facts(now, nas, peer.address.ip(), question);
+        let mut facts = self.register.facts(now, nas, peer.address.ip(), question);
+        if let Some(roaming) = self.roaming(now, &question.asker, &facts) {
+            facts = roaming;
+        }
         if pass == Pass::First {
             match self.register.miss(now, nas, question, &facts) {
                 Miss::Settled => {}
@@ -138,8 +141,14 @@ impl Shared {
             trace = Trace::default();
             decide(now, question, &facts, &walk, &evidence, &mut trace);
         }
-        if let Decision::Accept(grant) = &decision {
-            self.note_grant(now, &facts, &walk, grant);
+        match &decision {
+            Decision::Accept(grant) => self.note_grant(now, question, &facts, &walk, grant),
+            Decision::Refuse(refused) if refused.word == Refusal::TooManySessions => {
+                if let Some((_, member)) = facts.member() {
+                    self.watched.doubt(member.id);
+                }
+            }
+            Decision::Refuse(_) => {}
         }
         let locks = self
             .register
@@ -168,12 +177,26 @@ impl Shared {
     }
 
     /// Remembers what was granted, where it may change while the session goes on.
-    fn note_grant(&self, now: Time, facts: &Facts, walk: &Walk<'_>, grant: &Grant) {
+    fn note_grant(
+        &self,
+        now: Time,
+        question: &Question<'_>,
+        facts: &Facts,
+        walk: &Walk<'_>,
+        grant: &Grant,
+    ) {
         let Some((person, member)) = facts.member() else {
             return;
         };
-        if walk.plans.is_empty() && !walk.needs_activity() {
+        let roams = facts
+            .organisation
+            .as_ref()
+            .is_some_and(|organisation| organisation.lets_devices_roam);
+        if walk.plans.is_empty() && !roams && !walk.needs_activity() {
             return;
+        }
+        if roams && let Some(device) = self.usage.device_of(question) {
+            self.grants.note_device(device, member.id.0);
         }
         let held = walk.groups.iter().filter(|(_, failed)| failed.is_none());
         let granted = Granted {

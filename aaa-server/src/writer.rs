@@ -255,6 +255,7 @@ fn ends(shared: &Arc<Shared>, journal: &Arc<Journal<Acknowledgement>>) -> Ends {
                 .iter()
                 .for_each(|r| applied.usage.live.restarted(r));
             if !batch.restarts.is_empty() {
+                applied.usage.live.sweep(applied.kernel.now());
                 let runtime = Handle::current();
                 for restart in &batch.restarts {
                     note_restart(&applied, &runtime, NasId(restart.nas_id), restart.at);

@@ -55,6 +55,8 @@ fn facts() -> Facts {
             needs_verification: false,
             password_days: 0,
             zone: Default::default(),
+            most_sessions: None,
+            lets_devices_roam: false,
         })),
         subject: Subject::Member(Arc::new(person), 0),
         by_mac: false,

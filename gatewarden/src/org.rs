@@ -5,7 +5,7 @@ use crate::house::House;
 use crate::output::{Output, Table, moment, yes_no};
 use access::admit::found_organisation;
 use clap::{Args, Subcommand, ValueEnum};
-use identity::{Namespace, NewOrganisation, organisation};
+use identity::{Namespace, NewOrganisation, organisation, setting};
 use kernel::Scope;
 
 /// Options of `org`.
@@ -59,6 +59,8 @@ enum OrgCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Changes what holds for all its people
+    Set(OrgSetArgs),
     /// Lets its people in again
     Enable {
         /// Its slug
@@ -153,8 +155,59 @@ pub async fn run(args: &OrgArgs, house: &House) -> Result<(), Failure> {
             output.line("")?;
             return crate::group::table(&mut output, &groups);
         }
+        OrgCommand::Set(args) => return set(house, args).await,
         OrgCommand::Enable { slug } => return set_active(house, slug, true).await,
         OrgCommand::Disable { slug } => return set_active(house, slug, false).await,
+    }
+    output.flush()
+}
+
+/// What holds for all of an organisation's people.
+#[derive(Args)]
+struct OrgSetArgs {
+    /// Its slug
+    slug: String,
+    /// Sessions of all its people together; 0 is as many as there are
+    #[arg(long, value_name = "COUNT")]
+    max_sessions: Option<u64>,
+    /// A device that is online goes on at another access point by its address alone
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
+    mac_roaming: Option<bool>,
+    /// People come in only once it is settled who they are
+    #[arg(long, value_name = "YES|NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
+    needs_verification: Option<bool>,
+    /// Days that a password lasts; 0 is for ever
+    #[arg(long, value_name = "DAYS")]
+    password_days: Option<u32>,
+}
+
+async fn set(house: &House, args: &OrgSetArgs) -> Result<(), Failure> {
+    let o = organisation::by_slug(&house.kernel.db, &args.slug).await?;
+    let values = [
+        ("max_sessions", args.max_sessions.map(Into::into)),
+        ("mac_addr_roaming_enabled", args.mac_roaming.map(Into::into)),
+        (
+            "needs_identity_verification",
+            args.needs_verification.map(Into::into),
+        ),
+        (
+            "password_expiration_days",
+            args.password_days.map(Into::into),
+        ),
+    ];
+    let given: Vec<(&str, serde_json::Value)> = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    if given.is_empty() {
+        return Err(Failure::usage(
+            "nothing to set; 'gatewarden org set --help' shows what there is",
+        ));
+    }
+    let mut output = Output::default();
+    for (name, value) in given {
+        setting::set(&house.kernel, Some(o.id), name, &value).await?;
+        output.line(format!("organisation '{}': {name} is {value}", o.slug))?;
     }
     output.flush()
 }

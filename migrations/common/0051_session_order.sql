@@ -1,11 +1,11 @@
--- What is wanted of a session that is going on: that it ends, or that its NAS lets it go on under another plan. A row waits
--- until a node has asked the NAS, and then says what came of it.
+-- What is wanted of a session that is going on: that it ends, that its NAS lets it go on under another plan, or that its NAS
+-- says whether it is going on at all. A row waits until a node has asked the NAS, and then says what came of it.
 CREATE TABLE session_order (
     id                UUID PRIMARY KEY,
     organisation_id   UUID NOT NULL,
     session_id        UUID NOT NULL,
     nas_id            UUID NOT NULL,
-    kind              TEXT NOT NULL CHECK (kind IN ('disconnect', 'change')),
+    kind              TEXT NOT NULL CHECK (kind IN ('disconnect', 'change', 'query')),
     reason            TEXT NOT NULL,
     plan_id           UUID,                -- of a change: the plan that holds from now on
     created           TIMESTAMPTZ NOT NULL,

@@ -236,4 +236,44 @@ on_both_engines! {
         assert!(enter(one, PHONE), "what was before the restart is over");
         assert_eq!(server.stop(), Some(0));
     }
+
+    fn a_device_that_is_online_roams_by_its_address_and_no_other_does(house: House) {
+        let families = [Family::Aruba, Family::Hostapd];
+        house.add_user("alice", "wonderland");
+        let (server, gateways) = begin(&house, &families);
+        let [one, other] = &gateways[..] else { panic!("two") };
+        let by_address = |gateway: &Gateway, mac| {
+            let spelled = gateway.spelled(mac);
+            gateway.login(&spelled, &spelled, mac)
+        };
+        assert!(one.login("alice", "wonderland", PHONE));
+        assert!(!by_address(other, PHONE), "nobody has said that devices may roam");
+        house.run(&["org", "set", "default", "--mac-roaming", "yes"]);
+        // Who came in before that is known from the sessions that are open.
+        wait::for_truth("it roams", PATIENCE, || by_address(other, PHONE));
+        assert!(!by_address(other, LAPTOP), "nobody let it in");
+        assert!(!other.login(&other.spelled(PHONE), "something else", PHONE), "its address is the password");
+        let sessions = house.sessions_once("both sessions are alice's", |all| all.len() == 2);
+        let owners: std::collections::BTreeSet<_> = sessions.iter().map(|session| session["membership"].to_string()).collect();
+        assert_eq!(owners.len(), 1, "{sessions:#?}");
+        one.logout(PHONE);
+        assert!(by_address(one, PHONE), "it is online at the other one");
+        one.logout(PHONE);
+        other.logout(PHONE);
+        wait::for_truth("it is not online any more", PATIENCE, || !by_address(one, PHONE));
+        assert_eq!(server.stop(), Some(0));
+    }
+
+    fn an_organisation_has_a_limit_of_sessions(house: House) {
+        house.add_user("alice", "wonderland");
+        house.add_user("bob", "builder");
+        house.run(&["org", "set", "default", "--max-sessions", "1"]);
+        let (server, gateways) = begin(&house, &[Family::Coova]);
+        let [one] = &gateways[..] else { panic!("one") };
+        assert!(one.login("alice", "wonderland", PHONE));
+        assert!(!one.login("bob", "builder", LAPTOP));
+        one.logout(PHONE);
+        assert!(one.login("bob", "builder", LAPTOP));
+        assert_eq!(server.stop(), Some(0));
+    }
 }

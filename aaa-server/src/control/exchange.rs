@@ -16,13 +16,15 @@ pub enum Asking<'a> {
     Disconnect,
     /// That it goes on like this.
     Change(Change<'a>),
+    /// Whether it goes on: a CoA-Request that names it and changes nothing.
+    Query,
 }
 
 impl Asking<'_> {
     fn code(&self) -> Code {
         match self {
             Asking::Disconnect => Code::DISCONNECT_REQUEST,
-            Asking::Change(_) => Code::COA_REQUEST,
+            Asking::Change(_) | Asking::Query => Code::COA_REQUEST,
         }
     }
 }

@@ -35,12 +35,15 @@ pub struct Granted {
 /// The table.
 pub struct Grants {
     shards: [Mutex<HashMap<Uuid, Granted>>; SHARDS],
+    /// Whose a device is that is online, where devices may roam.
+    devices: [Mutex<HashMap<u64, Uuid>>; SHARDS],
 }
 
 impl Default for Grants {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
+            devices: std::array::from_fn(|_| Mutex::default()),
         }
     }
 }
@@ -65,6 +68,30 @@ impl Grants {
     /// What a membership was granted.
     pub fn get(&self, membership: Uuid) -> Option<Granted> {
         self.shard(membership).get(&membership).cloned()
+    }
+
+    /// Whose a device is, by [`usage::Live::device`].
+    pub fn note_device(&self, device: u64, membership: Uuid) {
+        let mut shard = self.device_shard(device);
+        if shard.len() < MAX_GRANTS / SHARDS || shard.contains_key(&device) {
+            shard.insert(device, membership);
+        }
+    }
+
+    /// Whose a device was when it was last seen to come in.
+    pub fn of_device(&self, device: u64) -> Option<Uuid> {
+        self.device_shard(device).get(&device).copied()
+    }
+
+    /// Forgets devices that are not online.
+    pub fn sweep_devices(&self, is_online: impl Fn(u64, Uuid) -> bool) {
+        for shard in &self.devices {
+            locked(shard).retain(|device, membership| is_online(*device, *membership));
+        }
+    }
+
+    fn device_shard(&self, device: u64) -> MutexGuard<'_, HashMap<u64, Uuid>> {
+        locked(&self.devices[(device >> 32) as usize % SHARDS])
     }
 
     /// From now on its NASes have been told this plan.

@@ -146,20 +146,31 @@ async fn ask_nas(
         Kind::Change if dynauth::takes_changes(family) => plan_of(shared, order),
         _ => None,
     };
-    let mut finish = match &change {
-        Some(plan) => exchanged(shared, nases, &nas, &session, Some(plan.clone())).await?,
-        None => exchanged(shared, nases, &nas, &session, None).await?,
+    let what = match (order.kind, change) {
+        (Kind::Query, _) => What::Query,
+        (_, Some(plan)) => What::Change(plan),
+        (_, None) => What::Disconnect,
     };
-    if change.is_some() && finish.outcome == Outcome::Nak {
+    let ends = matches!(what, What::Disconnect);
+    let is_change = matches!(what, What::Change(_));
+    let mut finish = exchanged(shared, nases, &nas, &session, what).await?;
+    if is_change && finish.outcome == Outcome::Nak {
         // It goes on as it was: it is ended, and comes in again under the new plan.
-        finish = exchanged(shared, nases, &nas, &session, None).await?;
-    } else if change.is_some() && finish.outcome == Outcome::Ack {
+        finish = exchanged(shared, nases, &nas, &session, What::Disconnect).await?;
+    } else if !ends && finish.outcome == Outcome::Ack {
         return Ok(finish);
     }
     if matches!(finish.outcome, Outcome::Ack | Outcome::Gone) {
         close(shared, &session, order.reason).await?;
     }
     Ok(finish)
+}
+
+/// What a NAS is asked.
+enum What {
+    Disconnect,
+    Change(Arc<PlanFacts>),
+    Query,
 }
 
 fn plan_of(shared: &Shared, order: &Order) -> Option<Arc<PlanFacts>> {
@@ -178,7 +189,7 @@ async fn exchanged(
     nases: &Mutex<Nases>,
     nas: &Arc<NasEntry>,
     session: &Session,
-    plan: Option<Arc<PlanFacts>>,
+    what: What,
 ) -> Result<Finish, kernel::Error> {
     let Some(address) = exchange::address_of(&nas.nas, session) else {
         return Ok(Finish::unasked(Outcome::NoAddress));
@@ -187,7 +198,10 @@ async fn exchanged(
         let nases = nases.lock().unwrap_or_else(PoisonError::into_inner);
         nases.sets.get(&nas.nas.id).copied().unwrap_or(0)
     };
-    let left = shared.watched.left(shared, session, plan.as_deref());
+    let left = match &what {
+        What::Change(_) => shared.watched.left(shared, session),
+        What::Disconnect | What::Query => LeftOver::default(),
+    };
     let (shared, nas, session) = (shared.clone(), nas.clone(), session.clone());
     let nas_id = nas.nas.id;
     let asked = tokio::task::spawn_blocking(move || {
@@ -196,9 +210,10 @@ async fn exchanged(
             longest_wait: LONGEST_WAIT,
             tries: TRIES,
         };
-        let asking = match &plan {
-            None => Asking::Disconnect,
-            Some(plan) => Asking::Change(Change {
+        let asking = match &what {
+            What::Disconnect => Asking::Disconnect,
+            What::Query => Asking::Query,
+            What::Change(plan) => Asking::Change(Change {
                 plan,
                 octets: left.octets,
                 session_seconds: left.session_seconds,

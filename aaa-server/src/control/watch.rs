@@ -29,6 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SHARE: u32 = 50;
 /// Memberships that news is about and that wait to be looked at; of more, everybody is looked at.
 const MAX_TOUCHED: usize = 100_000;
+/// Memberships whose sessions are doubted and wait to be looked at.
+const MAX_DOUBTED: usize = 256;
+/// A session that was heard of since then is not doubted.
+const DOUBTED_AFTER_SECONDS: i64 = 60;
+/// A session that was granted begins within this time.
+const SOON_SECONDS: i64 = 300;
 /// Orders of one look; the rest is for the next.
 const MAX_ORDERS: usize = 1_000;
 /// What failed is wanted again after so long, and then after twice that.
@@ -44,6 +50,7 @@ pub struct Watched {
     /// Told when an order was written.
     pub ordered: Notify,
     touched: Mutex<Vec<(PersonId, MembershipId)>>,
+    doubted: Mutex<Vec<MembershipId>>,
     is_woken: Notify,
     wants_everybody: AtomicBool,
 }
@@ -65,13 +72,27 @@ impl Watched {
         self.is_woken.notify_one();
     }
 
+    /// Somebody was kept out by a membership's sessions: those that were not heard of lately may be over.
+    pub fn doubt(&self, membership: MembershipId) {
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        if doubted.len() < MAX_DOUBTED && !doubted.contains(&membership) {
+            doubted.push(membership);
+        }
+        drop(doubted);
+        self.is_woken.notify_one();
+    }
+
+    fn take_doubted(&self) -> Vec<MembershipId> {
+        std::mem::take(&mut *self.doubted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn take_touched(&self) -> Vec<(PersonId, MembershipId)> {
         std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What may still be used in a session, for its NAS.
-    pub fn left(&self, shared: &Shared, session: &Session, plan: Option<&PlanFacts>) -> LeftOver {
-        let (Some(_), Some(membership)) = (plan, session.membership_id) else {
+    pub fn left(&self, shared: &Shared, session: &Session) -> LeftOver {
+        let Some(membership) = session.membership_id else {
             return LeftOver::default();
         };
         let Some(granted) = shared.grants.get(membership) else {
@@ -132,6 +153,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             }
         }
         let touched = shared.watched.take_touched();
+        let doubted = shared.watched.take_doubted();
         let is_due = looked.elapsed() >= pause;
         let begun = Instant::now();
         let looking = shared.clone();
@@ -141,6 +163,9 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
                 let granted = looking.grants.get(membership.0);
                 let granted = granted.unwrap_or_else(|| unknown(person, looking.kernel.now()));
                 look_at(&looking, membership, &granted, &mut orders);
+            }
+            for membership in doubted {
+                look_for_lost(&looking, membership, &mut orders);
             }
             if is_due || wants_everybody {
                 everybody(&looking, &mut orders);
@@ -221,31 +246,49 @@ fn unknown(person: PersonId, now: Time) -> Granted {
     }
 }
 
-/// Who is online with limits or a plan and was granted nothing by this process.
+/// Who is online and was granted nothing by this process, as far as that matters: those with limits or a plan, and those
+/// whose devices may roam.
 async fn recall(shared: &Arc<Shared>) -> Result<(), Error> {
-    let mut memberships = Vec::new();
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
     shared.usage.live.each_membership(|membership| {
-        if shared.grants.get(membership).is_none() {
-            memberships.push(MembershipId(membership));
+        let id = MembershipId(membership);
+        match shared.grants.get(membership) {
+            Some(granted) => known.push((granted.person, id)),
+            None => unknown.push(id),
         }
     });
-    let now = shared.kernel.now();
-    for part in memberships.chunks(MANY) {
+    for (person, membership) in known {
+        remember(shared, person, membership);
+    }
+    for part in unknown.chunks(MANY) {
         let holders = identity::known::holders(&shared.kernel.db, part).await?;
         for membership in part {
-            let Some(person) = holders.get(membership) else {
-                continue;
-            };
-            let Some(facts) = shared.register.facts_of(*person, *membership) else {
-                continue;
-            };
-            let walk = facts.walk_groups(&[]);
-            if walk.needs_activity() || !walk.plans.is_empty() {
-                shared.grants.recall(membership.0, unknown(*person, now));
+            if let Some(person) = holders.get(membership) {
+                remember(shared, *person, *membership);
             }
         }
     }
     Ok(())
+}
+
+fn remember(shared: &Shared, person: PersonId, membership: MembershipId) {
+    let Some(facts) = shared.register.facts_of(person, membership) else {
+        return;
+    };
+    let organisation = facts.organisation.as_ref();
+    let roams = organisation.is_some_and(|organisation| organisation.lets_devices_roam);
+    let walk = facts.walk_groups(&[]);
+    if roams || walk.needs_activity() || !walk.plans.is_empty() {
+        let now = shared.kernel.now();
+        shared.grants.recall(membership.0, unknown(person, now));
+    }
+    if roams {
+        shared.usage.live.visit(membership.0, |session, is_open| {
+            if is_open {
+                shared.grants.note_device(session.device, membership.0);
+            }
+        });
+    }
 }
 
 fn everybody(shared: &Shared, orders: &mut Vec<Order>) {
@@ -256,6 +299,14 @@ fn everybody(shared: &Shared, orders: &mut Vec<Order>) {
         shared.usage.live.visit(membership, seen);
         is_online
     };
+    shared.grants.sweep_devices(|_, membership| {
+        // Its session may be about to begin.
+        is_online(membership)
+            || shared
+                .grants
+                .get(membership)
+                .is_some_and(|granted| now.seconds_since(granted.at) < SOON_SECONDS)
+    });
     for membership in shared.grants.memberships(now, is_online) {
         if orders.len() >= MAX_ORDERS {
             return;
@@ -308,6 +359,23 @@ fn look_at(shared: &Shared, membership: MembershipId, granted: &Granted, orders:
         reason,
         plan: plan.clone(),
     }));
+}
+
+/// Which of a membership's sessions its NASes are asked about.
+fn look_for_lost(shared: &Shared, membership: MembershipId, orders: &mut Vec<Order>) {
+    let now = shared.kernel.now();
+    shared.usage.live.visit(membership.0, |session, is_open| {
+        let silent = now.seconds_since(session.heard);
+        if is_open && !session.id.is_nil() && silent > DOUBTED_AFTER_SECONDS {
+            orders.push(Order {
+                session: *session,
+                membership: membership.0,
+                kind: Kind::Query,
+                reason: Reason::Doubt,
+                plan: None,
+            });
+        }
+    });
 }
 
 /// What a decision would say now of somebody who is online.

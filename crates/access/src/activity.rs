@@ -42,6 +42,8 @@ pub struct Activity {
     used: SmallVec<[(Period, Totals); 4]>,
     /// Open sessions.
     pub going: SmallVec<[Going; 4]>,
+    /// Sessions that the organisation's people have open together.
+    pub of_organisation: u64,
 }
 
 impl Activity {
@@ -60,6 +62,7 @@ impl Activity {
             is_known: true,
             used: used.into(),
             going: going.into(),
+            of_organisation: 0,
         }
     }
 
@@ -175,11 +178,12 @@ impl Usage {
                 .map(|(period, totals, _)| (period, totals))
                 .collect(),
             going,
+            of_organisation: self.live.of_organisation(organisation.id),
         }
     }
 
     /// The device that asks, where it says which it is. A name alone is no device: it is what all of them have alike.
-    fn device_of(&self, question: &Question<'_>) -> Option<u64> {
+    pub fn device_of(&self, question: &Question<'_>) -> Option<u64> {
         if let Some(mac) = question.asker.mac {
             let mut text = [0u8; MAC_OCTETS];
             let _ = write!(&mut text[..], "{mac}");
@@ -196,8 +200,9 @@ impl Usage {
     }
 }
 
-/// Whether a session's NAS has been silent for longer than it would be.
-fn is_stale(session: &LiveSession, now: Time, asked_for: Option<u32>) -> bool {
+/// Whether a session's NAS has been silent for longer than it would be; `asked_for`: how far apart its reports were asked
+/// for, in seconds.
+pub fn is_stale(session: &LiveSession, now: Time, asked_for: Option<u32>) -> bool {
     let interval = match session.interval_seconds {
         0 => asked_for.map(i64::from),
         seconds => Some(i64::from(seconds)),

@@ -211,7 +211,7 @@ fn checks(
     account(now, question, facts, trace, &mut limits)?;
     rules(walk, trace)?;
     controls(now, facts, walk, trace, &mut limits)?;
-    quota::sessions(walk, trace)?;
+    quota::sessions(facts, walk, trace)?;
     let (plan, octets) = quota::quotas(now, facts, walk, trace, &mut limits)?;
     limits.least("Session-Timeout", walk.session_timeout_seconds);
     limits.least(

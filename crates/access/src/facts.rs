@@ -38,6 +38,10 @@ pub struct OrganisationFacts {
     pub password_days: u32,
     /// Where its days begin.
     pub zone: chrono_tz::Tz,
+    /// Sessions of all its people together, at most.
+    pub most_sessions: Option<u64>,
+    /// A device that is online may go on at another access point by its address alone.
+    pub lets_devices_roam: bool,
 }
 
 /// A person as decisions need him. No Debug: it holds what is stored of his password.
@@ -239,6 +243,8 @@ pub struct Walk<'f> {
     pub session_timeout_seconds: Option<u64>,
     /// The plans of the groups that match, the first one first.
     pub plans: SmallVec<[&'f Arc<PlanFacts>; 2]>,
+    /// The organisation has a limit of its own.
+    pub counts_organisation: bool,
     /// What the member is doing, where the rules ask for it: see [`Walk::needs_activity`].
     pub activity: Activity,
 }
@@ -314,6 +320,9 @@ impl<'f> Walk<'f> {
 
     /// Whether what the member is doing and has used has to be known.
     pub fn needs_activity(&self) -> bool {
+        if self.counts_organisation {
+            return true;
+        }
         if self.plans.is_empty() && self.controls.is_empty() {
             return false;
         }
@@ -397,6 +406,7 @@ impl Facts {
         let Some((_, member)) = self.member() else {
             return walk;
         };
+        walk.counts_organisation = self.counts_organisation();
         let asked = Asked {
             question,
             client: &self.client,
@@ -418,6 +428,12 @@ impl Facts {
             }
         }
         walk
+    }
+
+    fn counts_organisation(&self) -> bool {
+        self.organisation
+            .as_ref()
+            .is_some_and(|organisation| organisation.most_sessions.is_some())
     }
 
     /// Walks the rules of somebody who is online: his own, and those of his groups. One that compares something with a

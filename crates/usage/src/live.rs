@@ -16,6 +16,7 @@ use kernel::id::Uuid;
 use kernel::{Db, Error, OrganisationId, Time};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Locks of sessions, and of memberships: so many that threads rarely meet.
@@ -166,6 +167,8 @@ pub struct Live {
     sessions: Vec<Mutex<HashMap<u64, Entry>>>,
     members: Vec<Mutex<BTreeSet<(Uuid, u64)>>>,
     places: RwLock<Places>,
+    /// Sessions of each organisation; those that a restart ended until they are swept away.
+    counts: RwLock<HashMap<OrganisationId, AtomicI64>>,
     is_complete: std::sync::atomic::AtomicBool,
 }
 
@@ -176,6 +179,7 @@ impl Default for Live {
             sessions: (0..SHARDS).map(|_| Mutex::default()).collect(),
             members: (0..SHARDS).map(|_| Mutex::default()).collect(),
             places: RwLock::default(),
+            counts: RwLock::default(),
             is_complete: false.into(),
         }
     }
@@ -286,8 +290,9 @@ impl Live {
             identifier: report.details.nas_identifier.clone(),
             called: report.details.called_station_id.clone(),
         });
-        let member = {
+        let (member, begins_or_ends) = {
             let mut sessions = self.shard(key);
+            let was_open = sessions.get(&key).is_some_and(|entry| !entry.has_ended);
             if sessions.len() >= MAX_SESSIONS / SHARDS && !sessions.contains_key(&key) {
                 drop(sessions);
                 return self
@@ -317,8 +322,16 @@ impl Live {
             }
             entry.hear(report);
             entry.place = place;
-            entry.session.membership
+            let change = i64::from(!entry.has_ended) - i64::from(was_open);
+            (
+                entry.session.membership,
+                (entry.session.organisation, change),
+            )
         };
+        let (organisation, change) = begins_or_ends;
+        if change != 0 {
+            self.count_in(organisation, change);
+        }
         self.note_member(member, key);
     }
 
@@ -387,6 +400,29 @@ impl Live {
         self.by_organisation().values().sum()
     }
 
+    /// How many sessions an organisation has open, without looking at each. What a restart ended counts until it is swept
+    /// away.
+    pub fn of_organisation(&self, organisation: OrganisationId) -> u64 {
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        let count = counts
+            .get(&organisation)
+            .map_or(0, |count| count.load(Ordering::Relaxed));
+        count.max(0).unsigned_abs()
+    }
+
+    fn count_in(&self, organisation: OrganisationId, by: i64) {
+        {
+            let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get(&organisation) {
+                count.fetch_add(by, Ordering::Relaxed);
+                return;
+            }
+        }
+        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(organisation).or_default();
+        count.fetch_add(by, Ordering::Relaxed);
+    }
+
     /// How many sessions each organisation has open. Looks at each.
     pub fn by_organisation(&self) -> HashMap<OrganisationId, usize> {
         let restarted = self.restart_times();
@@ -417,6 +453,9 @@ impl Live {
             };
             for (key, entry) in gone {
                 self.forget_member(entry.session.membership, key);
+                if !entry.has_ended {
+                    self.count_in(entry.session.organisation, -1);
+                }
             }
         }
     }
@@ -470,6 +509,7 @@ impl Live {
     fn settle(&self, key: u64, session: LiveSession, place: u32, is_open: bool) {
         let (gone, here) = {
             let mut sessions = self.shard(key);
+            let was_open = sessions.get(&key).is_some_and(|entry| !entry.has_ended);
             let known = sessions.get_mut(&key);
             let ahead = known.filter(|known| {
                 known.session.reported > session.reported || (known.has_ended && is_open)
@@ -487,6 +527,9 @@ impl Live {
                     (None, None)
                 }
                 None if is_open => {
+                    if !was_open {
+                        self.count_in(session.organisation, 1);
+                    }
                     let entry = Entry {
                         session,
                         place,
@@ -500,12 +543,13 @@ impl Live {
                         session.membership,
                     )
                 }
-                None => (
-                    sessions
-                        .remove(&key)
-                        .and_then(|known| known.session.membership),
-                    None,
-                ),
+                None => {
+                    if was_open {
+                        self.count_in(session.organisation, -1);
+                    }
+                    let before = sessions.remove(&key);
+                    (before.and_then(|known| known.session.membership), None)
+                }
             }
         };
         self.forget_member(gone, key);

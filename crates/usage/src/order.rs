@@ -30,6 +30,8 @@ pub enum Kind {
     Disconnect,
     /// That it goes on under another plan.
     Change,
+    /// Whether it goes on at all.
+    Query,
 }
 
 impl Kind {
@@ -38,12 +40,14 @@ impl Kind {
         match self {
             Kind::Disconnect => "disconnect",
             Kind::Change => "change",
+            Kind::Query => "query",
         }
     }
 
     fn from_word(word: &str) -> Kind {
         match word {
             "change" => Kind::Change,
+            "query" => Kind::Query,
             _ => Kind::Disconnect,
         }
     }
@@ -67,10 +71,12 @@ pub enum Reason {
     Plan,
     /// The person logged out at the portal.
     Logout,
+    /// It keeps somebody out, and was not heard of lately.
+    Doubt,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Reason::Operator,
         Reason::Disabled,
         Reason::Removed,
@@ -78,6 +84,7 @@ impl Reason {
         Reason::Quota,
         Reason::Plan,
         Reason::Logout,
+        Reason::Doubt,
     ];
 
     /// The word in the table.
@@ -90,6 +97,7 @@ impl Reason {
             Reason::Quota => "quota",
             Reason::Plan => "plan",
             Reason::Logout => "logout",
+            Reason::Doubt => "doubt",
         }
     }
 
@@ -105,6 +113,7 @@ impl Reason {
     pub fn cause(self) -> &'static str {
         match self {
             Reason::Logout => "User-Request",
+            Reason::Doubt => "Lost-Carrier",
             Reason::Expired | Reason::Quota => "Session-Timeout",
             _ => "Admin-Reset",
         }

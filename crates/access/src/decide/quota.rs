@@ -42,10 +42,19 @@ pub fn lasting(now: Time, facts: &Facts, walk: &Walk<'_>) -> Result<Lasting, Ref
     }
 }
 
-/// How many sessions and devices there are beside the one that asks.
-pub(super) fn sessions(walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
+/// How many sessions and devices there are beside the one that asks, and how many the organisation has.
+pub(super) fn sessions(facts: &Facts, walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
     let activity = &walk.activity;
+    let of_all = facts.organisation.as_ref().and_then(|o| o.most_sessions);
+    let is_back = activity.going.iter().any(|going| going.is_asker);
+    let all = usize::try_from(activity.of_organisation).unwrap_or(usize::MAX);
     let counts = [
+        // Whose device is online is one of them.
+        (
+            "sessions of the organisation",
+            of_all,
+            all.saturating_sub(usize::from(is_back)),
+        ),
         (
             "sessions at once",
             walk.most_sessions(),

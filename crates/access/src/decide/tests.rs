@@ -68,6 +68,8 @@ impl Case {
                 needs_verification: false,
                 password_days: 0,
                 zone: chrono_tz::Tz::UTC,
+                most_sessions: None,
+                lets_devices_roam: false,
             },
             person_active: true,
             member: MembershipFacts {

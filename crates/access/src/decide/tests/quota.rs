@@ -240,3 +240,25 @@ fn a_plan_has_hours_and_a_longest_session_and_one_that_is_damaged_lets_nobody_in
         (Decision::Refuse(refused), _) if refused.word == Refusal::CheckFailed
     ));
 }
+
+#[test]
+fn an_organisation_has_a_limit_of_its_own() {
+    let going = |is_asker| Going {
+        device: 1,
+        is_asker,
+        is_stale: false,
+    };
+    for (open, is_asker, expect) in [
+        (4, false, Ok(None)),
+        (5, false, Err(Refusal::TooManySessions)),
+        (5, true, Ok(None)),
+        (6, true, Err(Refusal::TooManySessions)),
+    ] {
+        let change = |c: &mut Case| {
+            c.organisation.most_sessions = Some(5);
+            c.activity = Activity::of(&[], &[going(is_asker)]);
+            c.activity.of_organisation = open;
+        };
+        check(change, expect);
+    }
+}

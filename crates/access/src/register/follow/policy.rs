@@ -21,6 +21,12 @@ const NEEDS_VERIFICATION: &str = "needs_identity_verification";
 /// Setting: the days a password lasts.
 const PASSWORD_DAYS: &str = "password_expiration_days";
 
+/// Setting: sessions of all of an organisation's people together, at most; 0 is as many as there are.
+const MAX_SESSIONS: &str = "max_sessions";
+
+/// Setting: whether a device that is online may go on at another access point by its address alone. OpenWISP's name.
+const MAC_ROAMING: &str = "mac_addr_roaming_enabled";
+
 /// Which parts of the policy are to be read again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -56,8 +62,9 @@ impl Parts {
 /// Whether a setting that changed is one that decisions look at.
 fn decides(event: &Event) -> bool {
     let name = event.detail.as_ref().and_then(|detail| detail.get("name"));
-    name.and_then(Value::as_str)
-        .is_none_or(|name| [NEEDS_VERIFICATION, PASSWORD_DAYS].contains(&name))
+    name.and_then(Value::as_str).is_none_or(|name| {
+        [NEEDS_VERIFICATION, PASSWORD_DAYS, MAX_SESSIONS, MAC_ROAMING].contains(&name)
+    })
 }
 
 /// A policy with these parts as they are now and the others as they were.
@@ -116,6 +123,8 @@ async fn load_organisations(
 ) -> Result<HashMap<OrganisationId, Arc<OrganisationFacts>, RandomState>, Error> {
     let needs_verification = Setting::load(kernel, NEEDS_VERIFICATION).await?;
     let password_days = Setting::load(kernel, PASSWORD_DAYS).await?;
+    let most_sessions = Setting::load(kernel, MAX_SESSIONS).await?;
+    let roaming = Setting::load(kernel, MAC_ROAMING).await?;
     let mut organisations = HashMap::default();
     for organisation in identity::organisation::all(&kernel.db).await? {
         let id = organisation.id;
@@ -134,6 +143,11 @@ async fn load_organisations(
                 .and_then(|days| u32::try_from(days).ok())
                 .unwrap_or(0),
             zone: organisation.zone(),
+            lets_devices_roam: roaming.of(id).and_then(Value::as_bool).unwrap_or(false),
+            most_sessions: most_sessions
+                .of(id)
+                .and_then(Value::as_u64)
+                .filter(|most| *most > 0),
         };
         organisations.insert(id, Arc::new(facts));
     }

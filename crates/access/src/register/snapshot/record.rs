@@ -145,6 +145,8 @@ pub(super) struct SavedOrganisation {
     pub(super) needs_verification: bool,
     pub(super) password_days: u32,
     pub(super) zone: String,
+    pub(super) most_sessions: Option<u64>,
+    pub(super) lets_devices_roam: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

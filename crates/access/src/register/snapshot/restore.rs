@@ -240,6 +240,8 @@ impl SavedPolicy {
             needs_verification: organisation.needs_verification,
             password_days: organisation.password_days,
             zone: organisation.zone.name().to_owned(),
+            most_sessions: organisation.most_sessions,
+            lets_devices_roam: organisation.lets_devices_roam,
         };
         Self {
             nases: policy.nases.entries().iter().map(nas).collect(),
@@ -285,6 +287,8 @@ impl SavedPolicy {
                 needs_verification: saved.needs_verification,
                 password_days: saved.password_days,
                 zone: saved.zone.parse().unwrap_or(chrono_tz::Tz::UTC),
+                most_sessions: saved.most_sessions,
+                lets_devices_roam: saved.lets_devices_roam,
             };
             (facts.id, Arc::new(facts))
         };
