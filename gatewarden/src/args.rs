@@ -58,6 +58,8 @@ pub enum Command {
     Session(crate::session::SessionArgs),
     /// Shows the last decisions about a user, a device or a session, and the remedy
     Explain(crate::explain::ExplainArgs),
+    /// Decides recorded requests again, by other rules: who would be treated differently?
+    Replay(crate::replay::ReplayArgs),
     /// Examines this machine and this installation, and says what to do about what it finds
     Doctor(crate::doctor::DoctorArgs),
     /// The accounting journal of a server that is stopped: is it whole, and what can be kept of a damaged one

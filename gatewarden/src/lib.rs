@@ -28,6 +28,7 @@ mod lines;
 mod load;
 mod log;
 mod migrate;
+mod moments;
 mod nas;
 mod org;
 mod output;
@@ -37,6 +38,7 @@ mod ping;
 mod place;
 mod plan;
 mod progress;
+mod replay;
 mod retention;
 mod running;
 mod sample;
@@ -102,6 +104,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Group(args) => with_house(places, async |house| group::run(args, house).await),
         Command::Plan(args) => with_house(places, async |house| plan::run(args, house).await),
         Command::Session(args) => with_house(places, async |house| session::run(args, house).await),
+        Command::Replay(args) => with_house(places, async |house| replay::run(args, house).await),
         Command::Explain(args) => operate()?.block_on(explain::run(args, places)),
     }
 }

@@ -12,3 +12,6 @@ CREATE INDEX access_plan_organisation ON access_plan (organisation_id, id);
 
 ALTER TABLE access_group ADD COLUMN plan_id UUID REFERENCES access_plan (id);
 CREATE INDEX access_group_plan ON access_group (plan_id) WHERE plan_id IS NOT NULL;
+
+-- What an organisation decided at a moment: few rows, read whole.
+CREATE INDEX history_organisation ON history (organisation_id, valid_from) WHERE person_id IS NULL;

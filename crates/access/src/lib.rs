@@ -18,6 +18,7 @@ pub mod nas;
 pub mod nas_match;
 pub mod network;
 pub mod observation;
+pub mod past;
 pub mod plan;
 pub mod proof_memory;
 pub mod question;

@@ -3,7 +3,7 @@
 //! The fields are those that decide, as JSON, and **never** a secret: a password's form may stand there, not its value.
 
 use crate::{
-    db::{Error, Tx},
+    db::{Db, Error, Tx},
     id::OrganisationId,
     time::Time,
 };
@@ -36,7 +36,115 @@ crate::statements! {
     CLOSE = "UPDATE history SET valid_to = $2 WHERE row_id = $1 AND valid_to IS NULL";
     RECORD = "INSERT INTO history (id, kind, row_id, organisation_id, person_id, valid_from, fields)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    OF_PERSON_AT = "SELECT kind, row_id, organisation_id, person_id, valid_from, valid_to, fields FROM history
+        WHERE person_id = $1 AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2) ORDER BY kind, row_id LIMIT $3";
+    OF_ORGANISATION_AT = "SELECT kind, row_id, organisation_id, person_id, valid_from, valid_to, fields FROM history
+        WHERE organisation_id = $1 AND person_id IS NULL AND valid_from <= $2 AND (valid_to IS NULL OR valid_to > $2)
+        ORDER BY kind, row_id LIMIT $3";
+    OF_ALL_AT = "SELECT kind, row_id, organisation_id, person_id, valid_from, valid_to, fields FROM history
+        WHERE organisation_id IS NULL AND person_id IS NULL AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)
+        ORDER BY kind, row_id LIMIT $2";
+    PEOPLE_WITH = "SELECT DISTINCT person_id AS id FROM history
+        WHERE kind = 'person' AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1) AND fields LIKE $2 LIMIT $3";
+    BEGUN = "SELECT MIN(valid_from) AS at FROM history WHERE row_id = $1";
     ERASE = "UPDATE history SET fields = '{}' WHERE person_id = $1";
+}
+
+/// A version as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Stored {
+    /// The kind of row.
+    pub kind: String,
+    /// The row.
+    pub row_id: Uuid,
+    /// Whose it is.
+    pub organisation_id: Option<Uuid>,
+    /// The person it is about.
+    pub person_id: Option<Uuid>,
+    /// From when on it held.
+    pub valid_from: Time,
+    /// Until when; none while it holds.
+    pub valid_to: Option<Time>,
+    /// The deciding fields, as JSON.
+    pub fields: String,
+}
+
+impl Stored {
+    /// One of its fields; null where it has none.
+    pub fn field(&self, name: &str) -> serde_json::Value {
+        let fields: serde_json::Value = serde_json::from_str(&self.fields).unwrap_or_default();
+        fields.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Versions of one look: a person has a few dozen, an organisation with thousands of NASes some thousands.
+const MAX_VERSIONS: i64 = 200_000;
+/// People whose names once were alike.
+const MAX_PEOPLE: i64 = 16;
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    id: Option<Uuid>,
+}
+
+#[derive(sqlx::FromRow)]
+struct MomentRow {
+    at: Option<Time>,
+}
+
+impl Db {
+    /// What held of a person at a moment: the person's own row, memberships, places in groups, rules.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn person_at(&self, person: Uuid, at: Time) -> Result<Vec<Stored>, Error> {
+        self.all(OF_PERSON_AT, crate::values![person, at, MAX_VERSIONS])
+            .await
+    }
+
+    /// What an organisation had decided at a moment, or, without one, what held for all: nothing about people.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn policy_at(
+        &self,
+        organisation: Option<OrganisationId>,
+        at: Time,
+    ) -> Result<Vec<Stored>, Error> {
+        match organisation {
+            Some(organisation) => {
+                self.all(
+                    OF_ORGANISATION_AT,
+                    crate::values![organisation, at, MAX_VERSIONS],
+                )
+                .await
+            }
+            None => self.all(OF_ALL_AT, crate::values![at, MAX_VERSIONS]).await,
+        }
+    }
+
+    /// Whose row had this text at a moment. Looks at every person: for people who ask, not for a login.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn people_with(&self, text: &str, at: Time) -> Result<Vec<Uuid>, Error> {
+        let quoted = serde_json::Value::from(text).to_string();
+        // Both engines take these two for more than themselves, and have no other sign for that in common.
+        let pattern = format!("%{}%", quoted.replace(['%', '_'], "_"));
+        let rows: Vec<IdRow> = self
+            .all(PEOPLE_WITH, crate::values![at, pattern, MAX_PEOPLE])
+            .await?;
+        Ok(rows.into_iter().filter_map(|row| row.id).collect())
+    }
+
+    /// When a row was made.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub async fn begun(&self, row: Uuid) -> Result<Option<Time>, Error> {
+        let row: Option<MomentRow> = self.first(BEGUN, crate::values![row]).await?;
+        Ok(row.and_then(|row| row.at))
+    }
 }
 
 impl Tx {

@@ -13,6 +13,8 @@ use kernel::{Db, Error, Kernel, OrganisationId, Scope, Time, Value};
 const CHUNK: usize = 200;
 /// The most that one look returns.
 pub const MAX_EXPLAINED: u32 = 1_000;
+/// Rows of one page.
+const PAGE: i64 = 2_000;
 /// Rows deleted by one transaction.
 const FORGET_CHUNK: i64 = 2_000;
 /// Chunks of one run: the rest waits for the next.
@@ -34,6 +36,11 @@ kernel::statements! {
         WHERE (username = $1 OR mac = $2 OR acct_session_id = $1)
           AND (CAST($3 AS UUID) IS NULL OR organisation_id = $3)
         ORDER BY at DESC, id DESC LIMIT $4";
+    BETWEEN = "SELECT id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
+            called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace
+        FROM attempt
+        WHERE at >= $1 AND at < $2 AND (at, id) > ($3, $4) AND (CAST($5 AS UUID) IS NULL OR organisation_id = $5)
+        ORDER BY at, id LIMIT $6";
     FORGET = "DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE at < $1 ORDER BY at LIMIT $2)";
 }
 
@@ -214,6 +221,24 @@ pub async fn explain(
     let limit = i64::from(limit.min(MAX_EXPLAINED));
     let values = kernel::values![subject, mac, scope.parameter(), limit];
     let rows: Vec<AttemptRow> = db.all(EXPLAIN, values).await?;
+    Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())
+}
+
+/// A page of the attempts between two moments, the oldest first: hand over the last one to get the next page; an empty page
+/// is the end.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn between(
+    db: &Db,
+    scope: Scope,
+    since: Time,
+    until: Time,
+    after: Option<&Attempt>,
+) -> Result<Vec<Attempt>, Error> {
+    let (at, id) = after.map_or((since, Uuid::nil()), |last| (last.at, last.id));
+    let values = kernel::values![since, until, at, id, scope.parameter(), PAGE];
+    let rows: Vec<AttemptRow> = db.all(BETWEEN, values).await?;
     Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())
 }
 

@@ -23,6 +23,7 @@ pub mod session;
 pub mod tally;
 #[cfg(test)]
 mod testing;
+pub mod then;
 pub mod writer;
 
 pub use age_out::{age_out, forget_sessions};
@@ -57,6 +58,7 @@ pub fn statements(engine: kernel::Engine) -> Vec<(&'static str, &'static str)> {
         list::STATEMENTS,
         live::STATEMENTS,
         order::STATEMENTS,
+        then::STATEMENTS,
         attempt::STATEMENTS,
     ];
     let own = match engine {

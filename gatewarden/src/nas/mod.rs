@@ -364,6 +364,18 @@ async fn routes(house: &House, texts: &[String]) -> Result<Vec<Route>, Failure> 
     Ok(routes)
 }
 
+/// The one NAS that a text means.
+///
+/// # Errors
+/// There is none, or more than one; with the nearest there is.
+pub async fn one(house: &House, text: &str, org: Option<&str>) -> Result<Nas, Failure> {
+    let which = Which {
+        nas: text.to_owned(),
+        org: org.map(str::to_owned),
+    };
+    find(house, &which).await
+}
+
 /// The one NAS that is meant.
 async fn find(house: &House, which: &Which) -> Result<Nas, Failure> {
     let scope = house.scope(which.org.as_deref()).await?;

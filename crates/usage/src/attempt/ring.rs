@@ -137,6 +137,29 @@ pub fn explain(data: &Path, scope: Scope, subject: &str, limit: u32) -> io::Resu
     })
 }
 
+/// The newest attempts between two moments that this node's ring holds, at most so many, the newest first.
+///
+/// # Errors
+/// The system's.
+pub fn between(
+    data: &Path,
+    scope: Scope,
+    since: Time,
+    until: Time,
+    limit: usize,
+) -> io::Result<Vec<Attempt>> {
+    newest(data, limit, |line| {
+        read(line).is_some_and(|attempt| {
+            attempt.at >= since
+                && attempt.at < until
+                && match attempt.organisation {
+                    Some(organisation) => scope.covers(organisation),
+                    None => scope == Scope::Everything,
+                }
+        })
+    })
+}
+
 /// The newest attempts that the ring holds, the newest first.
 fn newest(
     data: &Path,

@@ -1,4 +1,6 @@
-//! `gatewarden explain`: the last decisions about somebody, check by check.
+//! `gatewarden explain`: the last decisions about somebody, check by check; with `--at`, what would have been decided.
+
+pub mod at;
 
 use crate::failure::Failure;
 use crate::house::House;
@@ -28,7 +30,8 @@ const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(150);
 Examples:
   gatewarden --data D explain alice
   gatewarden --data D explain AA:BB:CC:DD:EE:FF --limit 1
-  gatewarden --data D explain alice --json")]
+  gatewarden --data D explain alice --json
+  gatewarden --data D explain alice --at '2027-01-31 20:00' --nas lobby   (by what held then)")]
 pub struct ExplainArgs {
     /// A username or another name of a user, a MAC address, or a session id
     #[arg(value_name = "USER|MAC|SESSION")]
@@ -42,6 +45,8 @@ pub struct ExplainArgs {
     /// One JSON array
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    at: at::AtArgs,
 }
 
 /// A decision as it is shown.
@@ -75,6 +80,13 @@ const SOON: std::time::Duration = std::time::Duration::from_secs(3);
 /// One sentence.
 pub async fn run(args: &ExplainArgs, places: &PlaceArgs) -> Result<(), Failure> {
     let place = places.settle()?;
+    if args.at.at.is_some() {
+        let house = House::open_at(place).await?;
+        let (subject, org) = (args.subject.trim(), args.org.as_deref());
+        let done = at::run(subject, org, args.json, &args.at, &house).await;
+        house.kernel.db.close().await;
+        return done;
+    }
     let has_log = place.data.join(RING_FOLDER).is_dir();
     if !has_log || args.org.is_some() {
         return with_house(args, &House::open_at(place).await?).await;
