@@ -87,7 +87,7 @@ impl Shared {
             }
         }
         let may_defer = pass != Pass::Proving;
-        let mut walk = facts.walk(question);
+        let mut walk = facts.walk(now, question);
         if walk.needs_activity() {
             if !self.usage.is_complete() && !self.register.is_cut_off() {
                 // What was used is still being read.

@@ -108,9 +108,9 @@ fn decide_about_pap_or_chap(bencher: Bencher, is_chap: bool) {
         Request::verify(packet, &secret, &Rules::default()).unwrap_or_else(|e| panic!("{e}"));
     bencher.bench(|| {
         let question = Question::from(black_box(&request));
-        let walk = facts.walk(&question);
-        let evidence = facts.prove(&walk, &question);
         let now = Time::from_unix_seconds(1_795_521_600);
+        let walk = facts.walk(now, &question);
+        let evidence = facts.prove(&walk, &question);
         let mut trace = Trace::left_out();
         decide(
             now,

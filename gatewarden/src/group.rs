@@ -48,16 +48,26 @@ The attribute and the operator decide whether a rule is a check or a reply: limi
 Examples:
   gatewarden --data D group set default-users 'Session-Timeout := 3600'
   gatewarden --data D group set default-users 'Mikrotik-Rate-Limit := 2M/10M' 'Cisco-AVPair += x=y'
-  gatewarden --data D group set default-users --remove Max-Daily-Session")]
+  gatewarden --data D group set default-users --remove Max-Daily-Session
+  gatewarden --data D group set default-users --plan gold --when 'ssid == \"Guest\" && weekday >= 6'
+
+A condition may ask for user, realm, device, ssid, place, nas, nas_address, date, weekday (1 is Monday), hour, minute,
+and request[\"Attribute-Name\"].")]
     Set {
         /// The group, with or without the organisation's slug
         name: String,
         /// One or more rules
-        #[arg(value_name = "RULE", required_unless_present_any = ["remove", "plan", "no_plan"])]
+        #[arg(value_name = "RULE", required_unless_present_any = ["remove", "plan", "no_plan", "when", "no_when"])]
         rules: Vec<String>,
         /// The plan that its people get: see 'gatewarden plan'
         #[arg(long, value_name = "PLAN")]
         plan: Option<String>,
+        /// Its rules hold only where this does, in CEL: 'ssid == "Guest" && weekday >= 6'
+        #[arg(long, value_name = "CONDITION")]
+        when: Option<String>,
+        /// Its rules hold whatever is asked
+        #[arg(long, conflicts_with = "when")]
+        no_when: bool,
         /// Its people get no plan
         #[arg(long, conflicts_with = "plan")]
         no_plan: bool,
@@ -141,6 +151,8 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
             remove,
             plan,
             no_plan,
+            when,
+            no_when,
             check,
             reply,
             org,
@@ -154,6 +166,16 @@ pub async fn run(args: &GroupArgs, house: &House) -> Result<(), Failure> {
             if plan.is_some() || *no_plan {
                 let line = give_plan(kernel, &owner, name, plan.as_deref()).await?;
                 output.line(line)?;
+            }
+            if when.is_some() || *no_when {
+                let known = group::by_name(&kernel.db, &owner, name).await?;
+                let dictionary = Dictionary::builtin();
+                let group =
+                    group::set_condition(kernel, dictionary, known.id, when.as_deref()).await?;
+                output.line(match &group.condition {
+                    Some(text) => format!("group '{}' holds when {}", group.name, clean(text)),
+                    None => format!("group '{}' holds whatever is asked", group.name),
+                })?;
             }
             let mut changed = None;
             for attribute in remove {
@@ -271,7 +293,9 @@ pub async fn lines(house: &House, scope: Scope) -> Result<Vec<GroupLine>, Failur
 pub fn table(output: &mut Output, lines: &[GroupLine]) -> Result<(), Failure> {
     let mut table = Table::new(&["GROUP", "ORG", "DEFAULT", "PLAN", "RULES"]);
     for line in lines {
-        let mut rules = rule_lines(&line.rows).into_iter();
+        let when = line.group.condition.iter();
+        let when = when.map(|text| format!("when   {}", clean(text)));
+        let mut rules = when.chain(rule_lines(&line.rows));
         table.row([
             line.group.name.as_str(),
             line.organisation_slug.as_str(),

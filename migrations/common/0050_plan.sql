@@ -11,6 +11,8 @@ CREATE TABLE access_plan (
 CREATE INDEX access_plan_organisation ON access_plan (organisation_id, id);
 
 ALTER TABLE access_group ADD COLUMN plan_id UUID REFERENCES access_plan (id);
+-- An expression (CEL) that has to hold of a request, beside the group's checks.
+ALTER TABLE access_group ADD COLUMN condition TEXT;
 CREATE INDEX access_group_plan ON access_group (plan_id) WHERE plan_id IS NOT NULL;
 
 -- What an organisation decided at a moment: few rows, read whole.

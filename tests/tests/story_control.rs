@@ -276,4 +276,28 @@ on_both_engines! {
         assert!(one.login("bob", "builder", LAPTOP));
         assert_eq!(server.stop(), Some(0));
     }
+
+    fn a_condition_says_what_rows_cannot_and_chooses_the_plan(house: House) {
+        house.add_user("alice", "wonderland");
+        house.run(&["plan", "add", "office", "--role", "staff"]);
+        house.run(&["plan", "add", "guests", "--role", "guests"]);
+        house.run(&["group", "add", "office", "--org", "default"]);
+        let refused = house.attempt(&["group", "set", "default-office", "--when", "nass == 'x'"]);
+        assert_eq!(refused.code, Some(2));
+        assert!(refused.err.contains("did you mean 'nas'"), "{}", refused.err);
+        house.run(&["group", "set", "default-office", "--plan", "office", "--when", "nas_address == '127.0.4.10' && user.matches('^ali')"]);
+        house.run(&["group", "set", "default-users", "--plan", "guests"]);
+        house.run(&["user", "set", "alice", "--group", "default-office", "--group", "default-users"]);
+        let (server, gateways) = begin(&house, &[Family::Aruba, Family::Aruba]);
+        for (gateway, role) in gateways.iter().zip(["staff", "guests"]) {
+            assert!(gateway.login("alice", "wonderland", PHONE));
+            let given = gateway.online(PHONE).expect("it is online").given;
+            assert_eq!(given.role.as_deref(), Some(role));
+        }
+        let said = house.run(&["explain", "alice", "--limit", "1"]);
+        assert!(said.contains("does not hold"), "{said}");
+        let list = house.run(&["group", "list"]);
+        assert!(list.contains("when   nas_address =="), "{list}");
+        assert_eq!(server.stop(), Some(0));
+    }
 }

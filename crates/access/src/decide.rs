@@ -429,9 +429,7 @@ fn rules(walk: &Walk<'_>, trace: &mut Trace) -> Result<(), No> {
     }
     for (group, failed) in &walk.groups {
         match failed {
-            Some(check) => trace.skip("group", || {
-                format!("{}: {check} does not match", group.name)
-            }),
+            Some(unfit) => trace.skip("group", || format!("{}: {unfit}", group.name)),
             None => trace.pass("group", || group.name.clone()),
         }
     }

@@ -1,6 +1,7 @@
 //! Facts: what is known about a question, as plain data gathered once. What the proof said is [`Evidence`].
 
 use crate::activity::Activity;
+use crate::condition::{Condition, Inputs};
 use crate::group::GroupId;
 use crate::limit::{Limit, Meter, Period};
 use crate::limiter::KeyKind;
@@ -11,12 +12,13 @@ use crate::rule::{
     AuthType, Check, CheckOutcome, Controls, Lookup, ReplyList, Rows, RuleSet, control, internal,
     matches,
 };
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 use identity::{MembershipId, PersonId};
 use kernel::{OrganisationId, Time};
 use proof::keys::Keys;
 use proof::stored::{Cost, Stored};
 use proof::verify::{Needs, Outcome};
+use radius_wire::dictionary::Dictionary;
 use smallvec::SmallVec;
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -129,6 +131,50 @@ pub struct GroupFacts {
     pub rows: Rows,
     /// What its people get.
     pub plan: Option<Arc<PlanFacts>>,
+    /// What has to hold of a request.
+    pub condition: Option<GroupCondition>,
+}
+
+/// A group's condition.
+pub struct GroupCondition {
+    text: String,
+    /// None where it cannot be understood: then it never holds.
+    compiled: Option<Condition>,
+}
+
+impl GroupCondition {
+    /// Of what is stored. One that is not understood is logged.
+    pub fn new(text: String, group: &str) -> Self {
+        let compiled = Condition::compile(Dictionary::builtin(), &text)
+            .inspect_err(|reason| {
+                tracing::error!(%group, "its rules hold for nobody: {reason}");
+            })
+            .ok();
+        Self { text, compiled }
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Why a group's rules do not hold.
+#[derive(Debug)]
+pub enum Unfit<'f> {
+    /// A check does not match.
+    Check(&'f Check),
+    /// Its condition does not hold, or cannot be decided.
+    Condition(String),
+}
+
+impl std::fmt::Display for Unfit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unfit::Check(check) => write!(f, "{check} does not match"),
+            Unfit::Condition(why) => f.write_str(why),
+        }
+    }
 }
 
 /// A lock that holds.
@@ -172,6 +218,17 @@ impl ClientFacts {
                 std::net::IpAddr::V4(v4) => SmallVec::from_slice(&v4.octets()),
                 std::net::IpAddr::V6(v6) => SmallVec::from_slice(&v6.octets()),
             },
+        }
+    }
+}
+
+impl ClientFacts {
+    fn address(&self) -> String {
+        match <[u8; 4]>::try_from(self.address.as_slice()) {
+            Ok(v4) => std::net::Ipv4Addr::from(v4).to_string(),
+            Err(_) => <[u8; 16]>::try_from(self.address.as_slice())
+                .map(|v6| std::net::Ipv6Addr::from(v6).to_string())
+                .unwrap_or_default(),
         }
     }
 }
@@ -233,8 +290,8 @@ const SESSION_TIMEOUT: u32 = 27;
 pub struct Walk<'f> {
     /// The person's own check that does not match.
     pub failed: Option<&'f Check>,
-    /// Each group that was looked at, with the check that does not match.
-    pub groups: SmallVec<[(&'f GroupFacts, Option<&'f Check>); 4]>,
+    /// Each group that was looked at, with why its rules do not hold.
+    pub groups: SmallVec<[(&'f GroupFacts, Option<Unfit<'f>>); 4]>,
     /// What the matching rows set.
     pub controls: Controls<'f>,
     /// What the matching rows say.
@@ -401,7 +458,7 @@ impl Facts {
     }
 
     /// Walks the member's rules for this question.
-    pub fn walk(&self, question: &Question<'_>) -> Walk<'_> {
+    pub fn walk(&self, now: Time, question: &Question<'_>) -> Walk<'_> {
         let mut walk = Walk::default();
         let Some((_, member)) = self.member() else {
             return walk;
@@ -419,7 +476,13 @@ impl Facts {
         walk.take(&member.standing.rules);
         for group in &self.groups {
             if let CheckOutcome::Fails(check) = matches(&group.rules.checks, &asked) {
-                walk.groups.push((group, Some(check)));
+                walk.groups.push((group, Some(Unfit::Check(check))));
+                continue;
+            }
+            if let Some(condition) = &group.condition
+                && let Err(why) = self.condition_holds(now, condition, &asked)
+            {
+                walk.groups.push((group, Some(Unfit::Condition(why))));
                 continue;
             }
             walk.take_group(group);
@@ -428,6 +491,49 @@ impl Facts {
             }
         }
         walk
+    }
+
+    /// Whether a group's condition holds; why not, where it does not.
+    fn condition_holds(
+        &self,
+        now: Time,
+        condition: &GroupCondition,
+        asked: &Asked<'_, '_>,
+    ) -> Result<(), String> {
+        let Some(compiled) = &condition.compiled else {
+            return Err(format!("'{}' is not understood", condition.text));
+        };
+        let question = asked.question;
+        let text = |octets: Option<&[u8]>| {
+            String::from_utf8_lossy(octets.unwrap_or_default()).into_owned()
+        };
+        let zone = self
+            .organisation
+            .as_ref()
+            .map_or(chrono_tz::Tz::UTC, |o| o.zone);
+        let local = now.to_chrono().with_timezone(&zone);
+        let packet = &question.packet;
+        let inputs = Inputs {
+            user: question.name().into_owned(),
+            realm: question.asker.realm().unwrap_or_default(),
+            device: match question.asker.mac {
+                Some(mac) => mac.to_string(),
+                None => text(packet.get(radius_wire::attrs::CALLING_STATION_ID)),
+            },
+            ssid: text(question.ssid()),
+            place: text(packet.get(radius_wire::attrs::CALLED_STATION_ID)),
+            nas: text(Some(&self.client.name)),
+            nas_address: self.client.address(),
+            date: local.format("%Y-%m-%d").to_string(),
+            weekday: i64::from(local.weekday().number_from_monday()),
+            hour: i64::from(local.hour()),
+            minute: i64::from(local.minute()),
+        };
+        match compiled.holds(&inputs, asked) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("'{}' does not hold", condition.text)),
+            Err(why) => Err(format!("'{}' cannot be decided: {why}", condition.text)),
+        }
     }
 
     fn counts_organisation(&self) -> bool {
@@ -445,7 +551,8 @@ impl Facts {
         };
         walk.take(&member.standing.rules);
         for group in &self.groups {
-            let compares = group.rules.checks.iter().any(|check| !check.is_control());
+            let compares = group.condition.is_some()
+                || group.rules.checks.iter().any(|check| !check.is_control());
             if compares && !held.contains(&group.id) {
                 continue;
             }

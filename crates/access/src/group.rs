@@ -3,6 +3,7 @@
 //! A group's name is unique on the server and begins with its organisation's slug. One group of an organisation is the
 //! default: whoever is admitted without another gets into it. The rules themselves are [`crate::rule`].
 
+use crate::condition::Condition;
 use crate::plan::{Plan, PlanId};
 use crate::rule::{self, Op, Owner, Row, Rows, Side};
 use identity::Organisation;
@@ -46,6 +47,8 @@ pub struct Group {
     pub is_default: bool,
     /// What its people get.
     pub plan: Option<PlanId>,
+    /// An expression that has to hold of a request: see [`crate::condition`].
+    pub condition: Option<String>,
     /// When it was made.
     pub created: Time,
     /// When it or its rules were last changed.
@@ -65,14 +68,14 @@ pub struct NewGroup {
 
 macro_rules! columns {
     () => {
-        "id, organisation_id, name, description, is_default, plan_id, created, modified"
+        "id, organisation_id, name, description, is_default, plan_id, condition, created, modified"
     };
 }
 
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    INSERT = concat!("INSERT INTO access_group (", columns!(), ") VALUES ($1, $2, $3, $4, $5, NULL, $6, $6)");
+    INSERT = concat!("INSERT INTO access_group (", columns!(), ") VALUES ($1, $2, $3, $4, $5, NULL, NULL, $6, $6)");
     BY_NAME = concat!("SELECT ", columns!(), " FROM access_group WHERE name = $1");
     BY_ID = concat!("SELECT ", columns!(), " FROM access_group
         WHERE id = $1 AND (CAST($2 AS UUID) IS NULL OR organisation_id = $2)");
@@ -85,6 +88,7 @@ kernel::statements! {
     UNSET_DEFAULT = concat!("UPDATE access_group SET is_default = FALSE, modified = $2
         WHERE organisation_id = $1 AND is_default RETURNING ", columns!());
     SET_PLAN = "UPDATE access_group SET plan_id = $2 WHERE id = $1";
+    SET_CONDITION = "UPDATE access_group SET condition = $2 WHERE id = $1";
     SET_DEFAULT = "UPDATE access_group SET is_default = TRUE WHERE id = $1";
     REMOVE = "DELETE FROM access_group WHERE id = $1";
 }
@@ -97,6 +101,7 @@ struct GroupRow {
     description: String,
     is_default: bool,
     plan_id: Option<Uuid>,
+    condition: Option<String>,
     created: Time,
     modified: Time,
 }
@@ -115,6 +120,7 @@ impl GroupRow {
             description: self.description,
             is_default: self.is_default,
             plan: self.plan_id.map(PlanId),
+            condition: self.condition,
             created: self.created,
             modified: self.modified,
         }
@@ -201,6 +207,7 @@ pub async fn insert(
         description: new.description,
         is_default: new.is_default,
         plan: None,
+        condition: None,
         created: now,
         modified: now,
     };
@@ -484,6 +491,37 @@ pub async fn set_plan(kernel: &Kernel, id: GroupId, plan: Option<&Plan>) -> Resu
     Ok(group)
 }
 
+/// Lets a group's rules hold only where an expression does, or whatever is asked.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] with what is wrong with the expression.
+pub async fn set_condition(
+    kernel: &Kernel,
+    dictionary: &Dictionary,
+    id: GroupId,
+    condition: Option<&str>,
+) -> Result<Group, Error> {
+    let now = kernel.now();
+    let mut tx = kernel.db.begin().await?;
+    let mut group = locked(&mut tx, now, id).await?;
+    let condition = match condition {
+        None => None,
+        Some(text) => {
+            let compiled = Condition::compile(dictionary, text);
+            let compiled = compiled.map_err(|reason| refused(&group, &reason))?;
+            Some(compiled.to_string())
+        }
+    };
+    if group.condition != condition {
+        tx.run(SET_CONDITION, kernel::values![id, condition.as_deref()])
+            .await?;
+        group.condition = condition;
+        record(&mut tx, kernel, &group).await?;
+        tx.commit().await?;
+    }
+    Ok(group)
+}
+
 /// Removes a group; its people are in one group less.
 ///
 /// # Errors
@@ -547,6 +585,7 @@ async fn record(tx: &mut Tx, kernel: &Kernel, group: &Group) -> Result<(), Error
             "name": group.name,
             "is_default": group.is_default,
             "plan": group.plan,
+            "condition": group.condition,
         }),
     };
     let now = kernel.now();

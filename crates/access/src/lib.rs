@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod admit;
+pub mod condition;
 pub mod decide;
 pub mod dynauth;
 pub mod facts;

@@ -6,8 +6,8 @@
 use crate::activity::{Activity, Going};
 use crate::decide::{Decision, Trace, decide};
 use crate::facts::{
-    ClientFacts, Evidence, Facts, GroupFacts, MembershipFacts, OrganisationFacts, PersonFacts,
-    Standing, StoredFacts, Subject, Walk,
+    ClientFacts, Evidence, Facts, GroupCondition, GroupFacts, MembershipFacts, OrganisationFacts,
+    PersonFacts, Standing, StoredFacts, Subject, Walk,
 };
 use crate::group::GroupId;
 use crate::limit::{Limit, midnight};
@@ -132,6 +132,10 @@ impl PolicyThen {
                 rules: compiler.compile(&rows).0,
                 rows,
                 plan: uuid(&row.field("plan")).and_then(|id| plans.get(&PlanId(id)).cloned()),
+                condition: row
+                    .field("condition")
+                    .as_str()
+                    .map(|text| GroupCondition::new(text.to_owned(), &name)),
                 name,
             };
             (facts.id, Arc::new(facts))
@@ -342,7 +346,7 @@ impl MemberThen {
         let request = request.ok_or_else(|| Error::Invalid("a request cannot be made".into()))?;
         let question = Question::from(&request);
         let facts = self.facts(asked);
-        let mut walk = facts.walk(&question);
+        let mut walk = facts.walk(at, &question);
         if walk.needs_activity() {
             walk.activity = activity(db, at, asked, &facts, &walk).await?;
         }

@@ -135,11 +135,12 @@ impl Case {
                         rules,
                         rows: Default::default(),
                         plan: self.plan.clone(),
+                        condition: None,
                     })
                 })
                 .collect(),
         };
-        let mut walk = facts.walk(&question);
+        let mut walk = facts.walk(now(), &question);
         walk.activity = self.activity;
         let evidence = facts.prove(&walk, &question);
         let mut trace = Trace::default();

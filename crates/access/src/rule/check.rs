@@ -389,7 +389,7 @@ fn compile_comparison(attribute: &Attribute, op: Op, value: &str) -> Result<Test
 }
 
 /// Where a request has the attribute.
-fn place_of(attribute: &Attribute) -> Result<(u32, u32), String> {
+pub(crate) fn place_of(attribute: &Attribute) -> Result<(u32, u32), String> {
     let name = attribute.name();
     match attribute.carrier() {
         _ if !attribute.inner().is_empty() => Err(format!(

@@ -12,6 +12,7 @@ mod parse;
 mod reply;
 mod store;
 
+pub(crate) use check::place_of;
 pub use check::{AuthType, Check, CheckOutcome, Controls, Lookup, control, internal, matches};
 pub use op::{Op, Side};
 pub use parse::{MAX_VALUE_OCTETS, parse_line, parse_lines};

@@ -1,6 +1,6 @@
 //! The policy as the rows have it: read whole at the start, later the parts that news is about.
 
-use crate::facts::{GroupFacts, OrganisationFacts};
+use crate::facts::{GroupCondition, GroupFacts, OrganisationFacts};
 use crate::group::{self, GroupId};
 use crate::nas;
 use crate::nas_match::{NasEntry, NasIndex};
@@ -106,12 +106,16 @@ async fn load_groups(kernel: &Kernel) -> Result<(Groups, Vec<StoredPlan>), Error
     let stored = plan::load_all(&kernel.db).await?;
     let plans = plan::prepare(&stored);
     for (group, rows) in group::load_all(kernel).await? {
+        let condition = group
+            .condition
+            .map(|text| GroupCondition::new(text, &group.name));
         let facts = GroupFacts {
             id: group.id,
             rules: compile(&mut compiler, &rows, &group.name),
             name: group.name,
             rows,
             plan: group.plan.and_then(|plan| plans.get(&plan).cloned()),
+            condition,
         };
         groups.insert(facts.id, Arc::new(facts));
     }

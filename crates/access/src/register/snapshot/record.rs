@@ -134,6 +134,7 @@ pub(super) struct SavedGroup {
     pub(super) name: String,
     pub(super) rows: SavedRows,
     pub(super) plan: Option<PlanId>,
+    pub(super) condition: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::record::{
     SavedPolicy, SavedRows, SavedSecret,
 };
 use super::{Following, Keeper, State};
-use crate::facts::{GroupFacts, OrganisationFacts};
+use crate::facts::{GroupCondition, GroupFacts, OrganisationFacts};
 use crate::nas::NasSecrets;
 use crate::nas_match::{NasEntry, NasIndex};
 use crate::register::Policy;
@@ -231,6 +231,10 @@ impl SavedPolicy {
             name: group.name.clone(),
             rows: SavedRows::of(&group.rows),
             plan: group.plan.as_ref().map(|plan| plan.id),
+            condition: group
+                .condition
+                .as_ref()
+                .map(|condition| condition.text().to_owned()),
         };
         let organisation = |organisation: &Arc<OrganisationFacts>| SavedOrganisation {
             id: organisation.id,
@@ -269,12 +273,16 @@ impl SavedPolicy {
                 tracing::error!(group = %saved.name, "its saved rows cannot be used: {reason}");
                 crate::rule::Rows::default()
             });
+            let condition = saved
+                .condition
+                .map(|text| GroupCondition::new(text, &saved.name));
             let facts = GroupFacts {
                 id: saved.id,
                 rules: compile(&mut compiler, &rows, &saved.name),
                 name: saved.name,
                 rows,
                 plan: saved.plan.and_then(|plan| plans.get(&plan).cloned()),
+                condition,
             };
             (facts.id, Arc::new(facts))
         };
