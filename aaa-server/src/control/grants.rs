@@ -52,7 +52,9 @@ impl Grants {
     /// Takes over what was granted.
     pub fn note(&self, membership: Uuid, granted: Granted) {
         let mut shard = self.shard(membership);
-        if shard.len() < MAX_GRANTS / SHARDS || shard.contains_key(&membership) {
+        if let Some(known) = shard.get_mut(&membership) {
+            *known = granted;
+        } else if shard.len() < MAX_GRANTS / SHARDS {
             shard.insert(membership, granted);
         }
     }

@@ -5,9 +5,9 @@
 //! a session that reports regularly is reckoned on from there. Nothing here waits for a database.
 
 use crate::facts::{Facts, Walk};
-use crate::limit::{Limit, Period, midnight};
+use crate::limit::{Limit, Period, local_day, midnight};
 use crate::question::Question;
-use chrono::Datelike;
+use chrono::{Datelike, NaiveDate};
 use kernel::{Db, Error, Time};
 use smallvec::SmallVec;
 use std::io::Write;
@@ -135,30 +135,36 @@ impl Usage {
         };
         let asker = question.and_then(|question| self.device_of(question));
         let zone = organisation.zone;
-        let today = now.to_chrono().with_timezone(&zone).date_naive();
+        let (today, _) = local_day(now, zone);
         let since = member.since(zone);
-        let mut used: SmallVec<[(Period, Totals, Time); 4]> = SmallVec::new();
+        let mut used: SmallVec<[(Period, Totals, Option<NaiveDate>); 4]> = SmallVec::new();
         walk.each_limit(|limit: &Limit| {
             if used.iter().any(|(known, ..)| *known == limit.period) {
                 return;
             }
-            let (totals, begin) = match limit.period.first_day(today, since) {
-                Some(day) => (
-                    self.tally.since(member.id.0, day.num_days_from_ce()),
-                    midnight(day, zone),
-                ),
-                None => (
-                    self.tally.since(member.id.0, i32::MIN),
-                    Time::from_unix_micros(0),
-                ),
-            };
-            used.push((limit.period, totals, begin));
+            used.push((
+                limit.period,
+                Totals::default(),
+                limit.period.first_day(today, since),
+            ));
         });
+        // All of them together: one look at what the database has counted.
+        let number = |day: Option<NaiveDate>| day.map_or(i32::MIN, |day| day.num_days_from_ce());
+        let days: SmallVec<[i32; 4]> = used.iter().map(|(_, _, day)| number(*day)).collect();
+        let mut sums = self.tally.since_each(member.id.0, &days).into_iter();
+        for (_, totals, _) in &mut used {
+            *totals = sums.next().unwrap_or_default();
+        }
         let mut going = SmallVec::new();
         self.live.visit(member.id.0, |session, is_open| {
             let is_stale = is_stale(session, now, walk.interim_seconds());
-            for (_, totals, begin) in &mut used {
-                *totals = totals.plus(uncounted_since(session, *begin));
+            for (_, totals, first_day) in &mut used {
+                // Mostly nothing: then nobody needs to know when a day began.
+                if !session.uncounted().is_zero() {
+                    let begin = first_day
+                        .map_or_else(|| Time::from_unix_micros(0), |day| midnight(day, zone));
+                    *totals = totals.plus(uncounted_since(session, begin));
+                }
                 if is_open && !is_stale {
                     totals.seconds += reckoned_seconds(session, now);
                 }

@@ -7,6 +7,7 @@ use chrono::{Datelike, Days, Months, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 use kernel::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 use usage::Totals;
@@ -145,6 +146,46 @@ fn subscription_day(today: NaiveDate, member_since: NaiveDate) -> NaiveDate {
     before.map_or(this, |month| in_month(month, member_since.day()))
 }
 
+/// Zones whose present day is remembered by each thread: more organisations in more zones are reckoned anew.
+const REMEMBERED: usize = 16;
+
+/// A day of a zone, from its begin to the next one's.
+#[derive(Clone, Copy)]
+struct Today {
+    zone: Tz,
+    day: NaiveDate,
+    begin: Time,
+    end: Time,
+}
+
+thread_local! {
+    static TODAY: RefCell<Vec<Today>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The local day of a moment, and when it ends. Zones take longer to reckon with than all the rest of a decision, so each
+/// thread remembers the days at hand.
+pub fn local_day(now: Time, zone: Tz) -> (NaiveDate, Time) {
+    let is_it = |known: &&Today| known.zone == zone && known.begin <= now && now < known.end;
+    TODAY.with_borrow_mut(|days| {
+        if let Some(known) = days.iter().find(is_it) {
+            return (known.day, known.end);
+        }
+        let day = now.to_chrono().with_timezone(&zone).date_naive();
+        let today = Today {
+            zone,
+            day,
+            begin: midnight(day, zone),
+            end: midnight(day.succ_opt().unwrap_or(day), zone),
+        };
+        days.retain(|known| known.zone != zone);
+        if days.len() >= REMEMBERED {
+            days.remove(0);
+        }
+        days.push(today);
+        (day, today.end)
+    })
+}
+
 /// Midnight, or the first moment after it where clocks are set forward over it.
 pub fn midnight(day: NaiveDate, zone: Tz) -> Time {
     let at = |hour| {
@@ -187,12 +228,22 @@ impl Limit {
             return None;
         }
         let left = self.left(used);
-        let today = now.to_chrono().with_timezone(&zone).date_naive();
-        let next = self.period.next_day(today, member_since);
-        let until_next =
-            next.and_then(|day| u64::try_from(midnight(day, zone).seconds_since(now)).ok());
-        match until_next {
-            Some(seconds) if seconds < left => Some(seconds.saturating_add(self.amount)),
+        let (today, tomorrow) = local_day(now, zone);
+        let Some(next) = self.period.next_day(today, member_since) else {
+            return Some(left);
+        };
+        // Days have 23 hours at least: what is far off need not be reckoned.
+        let days = next.signed_duration_since(today).num_days();
+        let least = u64::try_from(days - 1).unwrap_or(0) * 23 * 3_600;
+        if least > left {
+            return Some(left);
+        }
+        let at = match days {
+            1 => tomorrow,
+            _ => midnight(next, zone),
+        };
+        match u64::try_from(at.seconds_since(now)) {
+            Ok(seconds) if seconds < left => Some(seconds.saturating_add(self.amount)),
             _ => Some(left),
         }
     }

@@ -11,6 +11,7 @@ use crate::counters::{self, DaySum};
 use crate::session::Totals;
 use kernel::id::Uuid;
 use kernel::{Db, Error};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,6 +161,15 @@ impl Tally {
         shard
             .get(&membership)
             .map_or_else(Totals::default, |days| days.since(day))
+    }
+
+    /// The same since each of some days.
+    pub fn since_each(&self, membership: Uuid, days: &[i32]) -> SmallVec<[Totals; 4]> {
+        let shard = self.shard(membership);
+        let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+        let known = shard.get(&membership);
+        let of = |day: &i32| known.map_or_else(Totals::default, |known| known.since(*day));
+        days.iter().map(of).collect()
     }
 
     /// How many memberships have used something.
