@@ -89,7 +89,7 @@ impl Shared {
         let may_defer = pass != Pass::Proving;
         let mut walk = facts.walk(now, question);
         if walk.needs_activity() {
-            if !self.usage.is_complete() && !self.register.is_cut_off() {
+            if !self.usage.was_loaded() && !self.register.is_cut_off() {
                 // What was used is still being read.
                 return Done::Dropped(Dropped::NotReady);
             }
@@ -192,10 +192,12 @@ impl Shared {
             .organisation
             .as_ref()
             .is_some_and(|organisation| organisation.lets_devices_roam);
+        let device = self.device_of(question);
         if walk.plans.is_empty() && !roams && !walk.needs_activity() {
-            return;
+            // What was granted before holds no more.
+            return self.grants.forget(member.id.0, device);
         }
-        if roams && let Some(device) = self.usage.device_of(question) {
+        if roams {
             self.grants.note_device(device, member.id.0);
         }
         let held = walk.groups.iter().filter(|(_, failed)| failed.is_none());
@@ -206,7 +208,15 @@ impl Shared {
             is_told: true,
             at: now,
         };
-        self.grants.note(member.id.0, granted);
+        self.grants.note(member.id.0, device, granted);
+    }
+
+    /// The device that asks, as its sessions will name it: a name where it says no more.
+    fn device_of(&self, question: &Question<'_>) -> u64 {
+        match self.usage.device_of(question) {
+            Some(device) => device,
+            None => self.usage.live.device(&question.name()),
+        }
     }
 
     /// The password of somebody nobody knows, where the time that a refusal takes would tell that nobody does: people

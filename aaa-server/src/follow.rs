@@ -105,7 +105,16 @@ async fn restored(shared: &Arc<Shared>, mut follower: Follower) -> Option<Follow
 async fn step(shared: &Shared, follower: &mut Follower) -> Result<bool, kernel::Error> {
     if follower.is_following().await? {
         let events = follower.catch_up().await?;
-        shared.watched.touch(follower.take_touched());
+        let touched = follower.take_touched();
+        for session in &touched.closed {
+            let id = session.simple().to_string();
+            let found = usage::find(&shared.kernel.db, kernel::Scope::Everything, &id).await?;
+            let over = found
+                .iter()
+                .filter(|found| found.id == *session && !found.is_open());
+            over.for_each(|over| shared.usage.live.closed(over));
+        }
+        shared.watched.touch(touched);
         return Ok(i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH));
     }
     let begun = Instant::now();

@@ -32,7 +32,68 @@ pub fn found(place: &[String]) -> Result<(), String> {
         "--org",
         "default"
     ];
-    good(SERVER_CORE, &[place, &nas[..]].concat()).map(|_| ())
+    good(SERVER_CORE, &[place, &nas[..]].concat())?;
+    unlimited(place)
+}
+
+/// The group that everybody is in, without the limits of a day that it is born with: nobody else counts any.
+pub fn unlimited(place: &[String]) -> Result<(), String> {
+    let rules = line![
+        "group",
+        "set",
+        "default-users",
+        "--remove",
+        "Max-Daily-Session",
+        "--remove",
+        "Max-Daily-Session-Traffic"
+    ];
+    good(SERVER_CORE, &[place, &rules[..]].concat()).map(|_| ())
+}
+
+/// The same group with three limits and two conditions.
+pub fn limited(place: &[String]) -> Result<(), String> {
+    let plan = line![
+        "plan",
+        "add",
+        "three",
+        "--org",
+        "default",
+        "--limit",
+        "8 h/day",
+        "--limit",
+        "50 GB/month",
+        "--limit",
+        "up 10 GB/week"
+    ];
+    good(SERVER_CORE, &[place, &plan[..]].concat())?;
+    let rules = line![
+        "group",
+        "set",
+        "default-users",
+        "--plan",
+        "three",
+        "--check",
+        "Framed-Protocol !* ANY",
+        "User-Name =~ \"^user\""
+    ];
+    good(SERVER_CORE, &[place, &rules[..]].concat()).map(|_| ())
+}
+
+/// As it was before [`limited`].
+pub fn lifted(place: &[String]) -> Result<(), String> {
+    let rules = line![
+        "group",
+        "set",
+        "default-users",
+        "--no-plan",
+        "--remove",
+        "Framed-Protocol",
+        "--remove",
+        "User-Name"
+    ];
+    good(SERVER_CORE, &[place, &rules[..]].concat())?;
+    let plan = line!["plan", "rm", "three", "--org", "default"];
+    good(SERVER_CORE, &[place, &plan[..]].concat()).map(|_| ())
 }
 
 /// Imports a file and says how long that took.

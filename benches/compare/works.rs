@@ -3,6 +3,7 @@
 use crate::contender::Contender::{
     self, FreeradiusFiles, FreeradiusPostgres, GatewardenPostgres, GatewardenSqlite, Null,
 };
+use crate::gatewarden;
 use crate::generator::ask;
 use crate::line;
 use crate::people::{PASSWORD, SLOW_PASSWORD, SLOW_USERS, USERS};
@@ -21,7 +22,7 @@ pub struct Work {
 const ACCESS_POINTS: u32 = 1_024;
 
 /// All of them, in the order they are run.
-pub const ALL: [Work; 12] = [
+pub const ALL: [Work; 13] = [
     Work {
         name: "pap",
         what: "PAP: 0.75 × null, 3.5 × FreeRADIUS from files, 40 × with PostgreSQL; null 4 × files",
@@ -41,6 +42,11 @@ pub const ALL: [Work; 12] = [
         name: "argon2id",
         what: "PAP with argon2id, 2,000 users, warmed first: 0.65 × null",
         measure: argon2id,
+    },
+    Work {
+        name: "limits",
+        what: "PAP with three limits and two conditions for everybody: 0.7 × without",
+        measure: limits,
     },
     Work {
         name: "latency-auth",
@@ -188,6 +194,32 @@ fn mschapv2(stage: &mut Stage) -> Result<Section, String> {
         .collect();
     Ok(Section {
         rows,
+        claims,
+        ..Section::default()
+    })
+}
+
+fn limits(stage: &mut Stage) -> Result<Section, String> {
+    let (runs, options) = (stage.pattern.runs, logins(stage, "pap"));
+    let names = ["Gatewarden, SQLite", "Gatewarden, SQLite, with limits"];
+    let mut rows = names.map(|name| Row {
+        name: name.to_owned(),
+        samples: Vec::new(),
+    });
+    for _ in 0..runs {
+        let plain = GatewardenSqlite.start(stage)?;
+        rows[0].samples.push(ask(stage, &plain, &options)?);
+        drop(plain);
+        let place = gatewarden::installation(stage, false)?;
+        gatewarden::limited(&place)?;
+        let limited = GatewardenSqlite.start(stage)?;
+        rows[1].samples.push(ask(stage, &limited, &options)?);
+        drop(limited);
+        gatewarden::lifted(&place)?;
+    }
+    let claims = vec![Claim::ratio(&rows[1], &rows[0], 0.7)];
+    Ok(Section {
+        rows: rows.into(),
         claims,
         ..Section::default()
     })

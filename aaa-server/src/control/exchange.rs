@@ -56,13 +56,18 @@ pub struct Exchanged {
 }
 
 /// Where a NAS listens for Disconnect and CoA: the one address it asks from, else the address that its reports name, as
-/// long as that lies in its network; else where its reports come from.
+/// long as that lies in its network. None where that is not known: a NAS must not have questions sent to anybody else.
 pub fn address_of(nas: &Nas, session: &Session) -> Option<SocketAddr> {
     let own = nas
         .network
         .filter(|network| network.is_host())
         .map(|network| network.address());
-    let address = own.or_else(|| session.nas_ip_address.parse::<IpAddr>().ok())?;
+    let named = session.nas_ip_address.parse::<IpAddr>().ok();
+    let named = named.filter(|address| {
+        let network = nas.network.as_ref();
+        network.is_none_or(|network| network.contains(*address))
+    });
+    let address = own.or(named)?;
     Some(SocketAddr::new(address, nas.coa_port))
 }
 
@@ -76,14 +81,22 @@ pub fn exchange(
     asking: &Asking<'_>,
 ) -> Result<Exchanged, SealFault> {
     let sets = dynauth::sets(peer.family);
+    let ends = matches!(asking, Asking::Disconnect);
     let mut tries = 0;
-    // Of the last answer: what is told when no way was taken.
-    let mut last = Exchanged {
-        finish: Finish::unasked(Outcome::Nak),
-        set: peer.first_set,
+    // What is told when no way was taken: that the session is not there, else the first refusal.
+    let (mut gone, mut refused): (Option<Exchanged>, Option<Exchanged>) = (None, None);
+    // What took a device's name last may name another session today.
+    let first = match sets.get(peer.first_set) {
+        Some(set) if dynauth::is_exact(set) => peer.first_set,
+        _ => 0,
     };
     for at in 0..sets.len() {
-        let place = (peer.first_set + at) % sets.len();
+        let place = (first + at) % sets.len();
+        let is_exact = dynauth::is_exact(sets[place]);
+        // A device may have another session by now.
+        if !is_exact && (!ends || gone.is_some()) {
+            continue;
+        }
         let Some(question) = question(peer, session, asking, sets[place])? else {
             continue;
         };
@@ -91,13 +104,14 @@ pub fn exchange(
             Ok(answer) => answer,
             Err(_) => {
                 // Whoever is silent once will not answer another question, either.
-                last.finish = Finish {
-                    outcome: Outcome::Silence,
-                    named_by: Some(named(sets[place])),
-                    tries: tries + peer.timing.tries,
-                    ..Finish::unasked(Outcome::Silence)
-                };
-                return Ok(last);
+                return Ok(Exchanged {
+                    finish: Finish {
+                        named_by: Some(named(sets[place])),
+                        tries: tries + peer.timing.tries,
+                        ..Finish::unasked(Outcome::Silence)
+                    },
+                    set: peer.first_set,
+                });
             }
         };
         tries += answer.tries;
@@ -106,12 +120,13 @@ pub fn exchange(
         let is_ack = packet
             .is_some_and(|packet| matches!(packet.code(), Code::DISCONNECT_ACK | Code::COA_ACK));
         let cause = packet.and_then(|packet| packet.get(attrs::ERROR_CAUSE));
-        last = Exchanged {
+        let is_gone = cause == Some(error_cause::SESSION_CONTEXT_NOT_FOUND);
+        let exchanged = Exchanged {
             finish: Finish {
-                outcome: match (is_ack, cause) {
+                outcome: match (is_ack, is_gone && is_exact) {
                     (true, _) => Outcome::Ack,
-                    (false, Some(error_cause::SESSION_CONTEXT_NOT_FOUND)) => Outcome::Gone,
-                    (false, _) => Outcome::Nak,
+                    (false, true) => Outcome::Gone,
+                    (false, false) => Outcome::Nak,
                 },
                 error_cause: cause,
                 named_by: Some(named(sets[place])),
@@ -120,11 +135,28 @@ pub fn exchange(
             },
             set: place,
         };
-        if is_ack || !is_about_naming(cause) {
+        match exchanged.finish.outcome {
+            Outcome::Ack => return Ok(exchanged),
+            Outcome::Gone => gone = gone.or(Some(exchanged)),
+            _ => refused = refused.or(Some(exchanged)),
+        }
+        if !is_about_naming(cause) {
             break;
         }
     }
-    Ok(last)
+    // A change that was refused for what it says is no sign that there is nothing to change.
+    let told = match (ends, gone, refused) {
+        (true, gone, refused) => gone.or(refused),
+        (false, Some(gone), None) => Some(gone),
+        (false, _, refused) => refused,
+    };
+    Ok(told.unwrap_or(Exchanged {
+        finish: Finish {
+            tries,
+            ..Finish::unasked(Outcome::Nak)
+        },
+        set: peer.first_set,
+    }))
 }
 
 /// Whether another way of naming the session may be taken. A session that is not found may be one that was named badly.

@@ -8,6 +8,8 @@ use kernel::Time;
 use kernel::id::Uuid;
 use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Locks: so many that receive threads rarely meet.
@@ -17,7 +19,10 @@ const MAX_GRANTS: usize = 1_000_000;
 /// One whose session never began is forgotten after so long.
 const KEPT_SECONDS: i64 = 3_600;
 
-/// What a membership was granted last.
+/// Whose session: a membership, and its device by [`usage::Live::device`].
+pub type Holder = (Uuid, u64);
+
+/// What a membership's device was granted last.
 #[derive(Clone)]
 pub struct Granted {
     /// Whose it is.
@@ -34,7 +39,9 @@ pub struct Granted {
 
 /// The table.
 pub struct Grants {
-    shards: [Mutex<HashMap<Uuid, Granted>>; SHARDS],
+    shards: [Mutex<HashMap<Holder, Granted, RandomState>>; SHARDS],
+    /// How many there are: with none, most sites' logins ask for no lock.
+    count: AtomicUsize,
     /// Whose a device is that is online, where devices may roam.
     devices: [Mutex<HashMap<u64, Uuid>>; SHARDS],
 }
@@ -43,6 +50,7 @@ impl Default for Grants {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
+            count: AtomicUsize::new(0),
             devices: std::array::from_fn(|_| Mutex::default()),
         }
     }
@@ -50,26 +58,42 @@ impl Default for Grants {
 
 impl Grants {
     /// Takes over what was granted.
-    pub fn note(&self, membership: Uuid, granted: Granted) {
+    pub fn note(&self, membership: Uuid, device: u64, granted: Granted) {
         let mut shard = self.shard(membership);
-        if let Some(known) = shard.get_mut(&membership) {
+        if let Some(known) = shard.get_mut(&(membership, device)) {
             *known = granted;
         } else if shard.len() < MAX_GRANTS / SHARDS {
-            shard.insert(membership, granted);
+            shard.insert((membership, device), granted);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Takes over what is known of somebody who was online before this process was.
-    pub fn recall(&self, membership: Uuid, granted: Granted) {
+    pub fn recall(&self, membership: Uuid, device: u64, granted: Granted) {
         let mut shard = self.shard(membership);
-        if shard.len() < MAX_GRANTS / SHARDS {
-            shard.entry(membership).or_insert(granted);
+        if shard.len() < MAX_GRANTS / SHARDS && !shard.contains_key(&(membership, device)) {
+            shard.insert((membership, device), granted);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// What a membership was granted.
-    pub fn get(&self, membership: Uuid) -> Option<Granted> {
-        self.shard(membership).get(&membership).cloned()
+    /// Nothing that may change was granted.
+    pub fn forget(&self, membership: Uuid, device: u64) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self
+            .shard(membership)
+            .remove(&(membership, device))
+            .is_some()
+        {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What a membership's device was granted.
+    pub fn get(&self, membership: Uuid, device: u64) -> Option<Granted> {
+        self.shard(membership).get(&(membership, device)).cloned()
     }
 
     /// Whose a device is, by [`usage::Live::device`].
@@ -96,34 +120,36 @@ impl Grants {
         locked(&self.devices[(device >> 32) as usize % SHARDS])
     }
 
-    /// From now on its NASes have been told this plan.
-    pub fn told(&self, membership: Uuid, plan: Option<Arc<PlanFacts>>) {
-        if let Some(granted) = self.shard(membership).get_mut(&membership) {
+    /// From now on the device's NAS has been told this plan.
+    pub fn told(&self, membership: Uuid, device: u64, plan: Option<Arc<PlanFacts>>) {
+        if let Some(granted) = self.shard(membership).get_mut(&(membership, device)) {
             granted.told = plan;
             granted.is_told = true;
         }
     }
 
-    /// Whose grants there are, shard by shard, as far as they are online; others are forgotten after a while.
+    /// Whose grants there are, each membership once, as far as they are online; others are forgotten after a while.
     pub fn memberships(&self, now: Time, is_online: impl Fn(Uuid) -> bool) -> Vec<Uuid> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let known: Vec<(Uuid, Time)> = locked(shard)
+            let known: Vec<(Holder, Time)> = locked(shard)
                 .iter()
-                .map(|(id, granted)| (*id, granted.at))
+                .map(|(holder, granted)| (*holder, granted.at))
                 .collect();
-            for (id, at) in known {
-                if is_online(id) {
-                    all.push(id);
+            for (holder, at) in known {
+                if is_online(holder.0) {
+                    all.push(holder.0);
                 } else if now.seconds_since(at) > KEPT_SECONDS {
-                    locked(shard).remove(&id);
+                    self.forget(holder.0, holder.1);
                 }
             }
         }
+        all.sort_unstable();
+        all.dedup();
         all
     }
 
-    fn shard(&self, membership: Uuid) -> MutexGuard<'_, HashMap<Uuid, Granted>> {
+    fn shard(&self, membership: Uuid) -> MutexGuard<'_, HashMap<Holder, Granted, RandomState>> {
         let (high, low) = membership.as_u64_pair();
         let mixed = (high ^ low.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         locked(&self.shards[(mixed >> 32) as usize % SHARDS])

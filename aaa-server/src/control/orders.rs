@@ -13,8 +13,8 @@ use kernel::Scope;
 use radius_wire::Secret;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use usage::order::{Finish, Kind, Order, Outcome, Reason};
@@ -22,10 +22,14 @@ use usage::session::Session;
 
 /// How often the database is asked for orders: an operator's word takes effect within a moment.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Orders that are seen to at once: each has a socket, and a thread that waits.
+/// Orders that are taken: those of a NAS that does not answer wait for each other, and keep no other NAS's waiting.
+const MAX_TAKEN: usize = 512;
+/// NASes that are asked at once: each question has a socket, and a thread that waits.
 const MAX_AT_ONCE: usize = 64;
 /// Questions that one NAS has to answer at once: a router must not drown in a mass disconnect.
 const MAX_PER_NAS: usize = 8;
+/// A NAS that did not answer is not asked again for so long: what else was wanted of it has failed, too.
+const SILENT_FOR: Duration = Duration::from_secs(60);
 /// NASes whose ways are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 /// Longest wait for an answer, whatever the first one is.
@@ -33,28 +37,43 @@ const LONGEST_WAIT: Duration = Duration::from_secs(16);
 /// Tries of one question (RFC 5080 §2.2.1 leaves the number open).
 const TRIES: u32 = 5;
 
-#[derive(Default)]
 struct Nases {
+    /// Questions to all of them.
+    all: Arc<Semaphore>,
+    /// Until when each is taken for silent.
+    silent: HashMap<NasId, Instant>,
     /// Who is asked, and how many questions are out.
     turns: HashMap<NasId, Arc<Semaphore>>,
     /// The way of naming a session that each took last.
     sets: HashMap<NasId, usize>,
 }
 
-/// Runs until told to stop; what was taken by then is seen to first, unless the NAS is silent for longer than that.
+impl Default for Nases {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+            silent: HashMap::new(),
+            turns: HashMap::new(),
+            sets: HashMap::new(),
+        }
+    }
+}
+
+/// Runs until told to stop. What was taken and is not finished by then is taken again by whoever comes next.
 pub async fn run(shared: Arc<Shared>, node: String, mut stop: watch::Receiver<bool>) {
     let nases = Arc::new(Mutex::new(Nases::default()));
+    let node: Arc<str> = node.into();
     let mut at_work = JoinSet::new();
     let mut is_failing = false;
     loop {
         while at_work.try_join_next().is_some() {}
-        let free = MAX_AT_ONCE.saturating_sub(at_work.len());
+        let free = MAX_TAKEN.saturating_sub(at_work.len());
         if free > 0 && shared.has_claimed.load(Ordering::Acquire) && !shared.register.is_cut_off() {
             match take(&shared, &node, free).await {
                 Ok(orders) => {
                     is_failing = false;
                     for order in orders {
-                        at_work.spawn(see_to(shared.clone(), nases.clone(), order));
+                        at_work.spawn(see_to(shared.clone(), nases.clone(), node.clone(), order));
                     }
                 }
                 Err(e) => {
@@ -81,9 +100,11 @@ async fn take(shared: &Shared, node: &str, free: usize) -> Result<Vec<Order>, ke
     usage::order::take(&shared.kernel, node, free).await
 }
 
-async fn see_to(shared: Arc<Shared>, nases: Arc<Mutex<Nases>>, order: Order) {
-    let finish = match ask_nas(&shared, &nases, &order).await {
-        Ok(finish) => finish,
+async fn see_to(shared: Arc<Shared>, nases: Arc<Mutex<Nases>>, node: Arc<str>, order: Order) {
+    let finish = match ask_nas(&shared, &nases, &node, &order).await {
+        Ok(Some(finish)) => finish,
+        // Another node has it.
+        Ok(None) => return,
         Err(e) => {
             // It is taken again later.
             tracing::warn!(order = %order.id, "an order about a session waits: {e}");
@@ -108,16 +129,9 @@ async fn see_to(shared: Arc<Shared>, nases: Arc<Mutex<Nases>>, order: Order) {
 async fn ask_nas(
     shared: &Arc<Shared>,
     nases: &Mutex<Nases>,
+    node: &str,
     order: &Order,
-) -> Result<Finish, kernel::Error> {
-    let id = order.session.simple().to_string();
-    let found = usage::find(&shared.kernel.db, Scope::Everything, &id).await?;
-    let session = found
-        .into_iter()
-        .find(|session| session.id == order.session && session.is_open());
-    let Some(session) = session else {
-        return Ok(Finish::unasked(Outcome::Ended));
-    };
+) -> Result<Option<Finish>, kernel::Error> {
     let policy = shared.register.policy();
     let nas = policy
         .nases
@@ -127,20 +141,47 @@ async fn ask_nas(
         .cloned();
     drop(policy);
     let Some(nas) = nas else {
-        return Ok(Finish::unasked(Outcome::NoNas));
+        return Ok(Some(Finish::unasked(Outcome::NoNas)));
     };
-    let turn = {
-        let mut nases = nases.lock().unwrap_or_else(PoisonError::into_inner);
+    let (turn, all) = {
+        let mut nases = locked(nases);
         if nases.turns.len() >= MAX_REMEMBERED {
             nases.turns.clear();
         }
-        nases
+        let turn = nases
             .turns
             .entry(nas.nas.id)
-            .or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_NAS)))
-            .clone()
+            .or_insert_with(|| Arc::new(Semaphore::new(MAX_PER_NAS)));
+        (turn.clone(), nases.all.clone())
     };
     let _turn = turn.acquire_owned().await;
+    let _place = all.acquire_owned().await;
+    let is_silent = {
+        let mut nases = locked(nases);
+        nases.silent.retain(|_, until| *until > Instant::now());
+        nases.silent.contains_key(&nas.nas.id)
+    };
+    if is_silent {
+        return Ok(Some(Finish::unasked(Outcome::Silence)));
+    }
+    // It may have waited for long.
+    if !usage::order::begin(&shared.kernel, node, order.id).await? {
+        return Ok(None);
+    }
+    let id = order.session.simple().to_string();
+    let found = usage::find(&shared.kernel.db, Scope::Everything, &id).await?;
+    let session = found
+        .into_iter()
+        .find(|session| session.id == order.session);
+    let session = match session {
+        Some(session) if session.is_open() => session,
+        over => {
+            if let Some(session) = over {
+                shared.usage.live.closed(&session);
+            }
+            return Ok(Some(Finish::unasked(Outcome::Ended)));
+        }
+    };
     let family = Family::of_word(&nas.nas.family);
     let change = match order.kind {
         Kind::Change if dynauth::takes_changes(family) => plan_of(shared, order),
@@ -152,18 +193,35 @@ async fn ask_nas(
         (_, None) => What::Disconnect,
     };
     let ends = matches!(what, What::Disconnect);
-    let is_change = matches!(what, What::Change(_));
+    let changed = match &what {
+        What::Change(plan) => Some(plan.clone()),
+        What::Disconnect | What::Query => None,
+    };
+    let is_change = changed.is_some();
     let mut finish = exchanged(shared, nases, &nas, &session, what).await?;
     if is_change && finish.outcome == Outcome::Nak {
         // It goes on as it was: it is ended, and comes in again under the new plan.
         finish = exchanged(shared, nases, &nas, &session, What::Disconnect).await?;
     } else if !ends && finish.outcome == Outcome::Ack {
-        return Ok(finish);
+        if let (Some(plan), Some(membership)) = (changed, session.membership_id) {
+            let device = shared.usage.live.device(&session.identity);
+            shared.grants.told(membership, device, Some(plan));
+        }
+        return Ok(Some(finish));
     }
-    if matches!(finish.outcome, Outcome::Ack | Outcome::Gone) {
-        close(shared, &session, order.reason).await?;
+    match finish.outcome {
+        Outcome::Ack | Outcome::Gone => close(shared, &session, order.reason).await?,
+        Outcome::Silence => {
+            let until = Instant::now() + SILENT_FOR;
+            locked(nases).silent.insert(nas.nas.id, until);
+        }
+        _ => {}
     }
-    Ok(finish)
+    Ok(Some(finish))
+}
+
+fn locked(nases: &Mutex<Nases>) -> MutexGuard<'_, Nases> {
+    nases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a NAS is asked.
@@ -195,7 +253,7 @@ async fn exchanged(
         return Ok(Finish::unasked(Outcome::NoAddress));
     };
     let first_set = {
-        let nases = nases.lock().unwrap_or_else(PoisonError::into_inner);
+        let nases = locked(nases);
         nases.sets.get(&nas.nas.id).copied().unwrap_or(0)
     };
     let left = match &what {
@@ -251,7 +309,7 @@ async fn exchanged(
         .await
         .map_err(|e| kernel::Error::Invalid(format!("asking the NAS was cut short: {e}")))?;
     if finish.outcome == Outcome::Ack {
-        let mut nases = nases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nases = locked(nases);
         if nases.sets.len() < MAX_REMEMBERED {
             nases.sets.insert(nas_id, set);
         }

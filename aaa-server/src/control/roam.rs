@@ -13,6 +13,12 @@ use identity::MembershipId;
 use kernel::{OrganisationId, Time};
 use proof::mac::Mac;
 
+/// A session that was granted begins within this time.
+const SOON_SECONDS: i64 = 300;
+/// Where a NAS was never heard to report in between, a session counts for three times this: a device that is long gone lets
+/// nobody in who shows its address.
+const REPORTS_SECONDS: u32 = 1_200;
+
 impl Shared {
     /// The facts about a device that roams, in the place of those about nobody.
     pub fn roaming(&self, now: Time, asker: &Asker<'_>, facts: &Facts) -> Option<Facts> {
@@ -20,7 +26,7 @@ impl Shared {
         if !organisation.lets_devices_roam || facts.member().is_some() {
             return None;
         }
-        let (membership, person) = self.who_roams(now, organisation.id, asker.mac_login?)?;
+        let (membership, person) = self.who_roams(now, organisation.id, asker.mac_login?, false)?;
         let found = self.register.facts_of(person, membership)?;
         Some(Facts {
             client: facts.client.clone(),
@@ -49,7 +55,7 @@ impl Shared {
         drop(policy);
         if roams && nas.nas.is_enabled {
             owner.membership = self
-                .who_roams(now, owner.organisation, mac)
+                .who_roams(now, owner.organisation, mac, true)
                 .map(|(membership, _)| membership);
         }
         owner
@@ -60,16 +66,18 @@ impl Shared {
         now: Time,
         organisation: OrganisationId,
         mac: Mac,
+        was_let_in: bool,
     ) -> Option<(MembershipId, identity::PersonId)> {
         let device = self.usage.live.device(&mac.to_string());
         let membership = self.grants.of_device(device)?;
-        let granted = self.grants.get(membership)?;
-        let mut is_online = false;
+        let granted = self.grants.get(membership, device)?;
+        // Its session at the access point that it left may have ended before this one is reported to begin.
+        let mut is_online = was_let_in && now.seconds_since(granted.at) < SOON_SECONDS;
         self.usage.live.visit(membership, |session, is_open| {
             is_online |= is_open
                 && session.device == device
                 && session.organisation == organisation
-                && !access::activity::is_stale(session, now, None);
+                && !session.is_stale(now, Some(REPORTS_SECONDS));
         });
         is_online.then_some((MembershipId(membership), granted.person))
     }

@@ -8,13 +8,16 @@ use super::grants::Granted;
 use super::orders::LeftOver;
 use crate::door::Shared;
 use access::decide::{Lasting, lasting};
+use access::facts::Walk;
 use access::plan::PlanFacts;
+use access::plan::render::Octets;
 use access::register::Touched;
+use access::word::Refusal;
 use identity::{MembershipId, PersonId};
 use kernel::id::Uuid;
 use kernel::{Error, Time};
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,23 +98,41 @@ impl Watched {
         let Some(membership) = session.membership_id else {
             return LeftOver::default();
         };
-        let Some(granted) = shared.grants.get(membership) else {
+        let device = shared.usage.live.device(&session.identity);
+        let Some(granted) = shared.grants.get(membership, device) else {
             return LeftOver::default();
         };
-        match judge(
-            shared,
-            shared.kernel.now(),
-            MembershipId(membership),
-            &granted,
-        ) {
-            Ok(lasting) => LeftOver {
-                octets: lasting.octets,
-                session_seconds: lasting.session_seconds,
+        let now = shared.kernel.now();
+        let Ok(Some(lasting)) = judge(shared, now, MembershipId(membership), &granted) else {
+            return LeftOver::default();
+        };
+        // A NAS counts a session from its begin: what is left from now on comes on top of what it has used.
+        let totals = session.totals();
+        let plus = |left: Option<u64>, used: i64| {
+            left.map(|left| left.saturating_add(used.max(0).unsigned_abs()))
+        };
+        let age = now
+            .seconds_since(session.started)
+            .max(session.session_seconds);
+        LeftOver {
+            octets: Octets {
+                up: plus(lasting.octets.up, totals.input),
+                down: plus(lasting.octets.down, totals.output),
+                total: plus(
+                    lasting.octets.total,
+                    totals.input.saturating_add(totals.output),
+                ),
             },
-            Err(_) => LeftOver::default(),
+            session_seconds: lasting
+                .session_seconds
+                .map(|left| left.saturating_add(u32::try_from(age.max(0)).unwrap_or(u32::MAX))),
         }
     }
 }
+
+/// Sessions whose quota was spent at the last look: what is being counted at this very moment may be counted twice, so it is
+/// looked at once more before a session is ended for it.
+type Suspects = HashSet<Uuid>;
 
 /// What was wanted of a session, and when it may be wanted again.
 struct Wanted {
@@ -123,6 +144,7 @@ struct Wanted {
 /// Runs until told to stop.
 pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut wanted: HashMap<Uuid, Wanted> = HashMap::new();
+    let mut suspects = Suspects::new();
     let mut is_recalled = false;
     let mut pause = LOOK_EVERY;
     let mut looked = Instant::now();
@@ -160,9 +182,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         let look = tokio::task::spawn_blocking(move || {
             let mut orders = Vec::new();
             for (person, membership) in touched {
-                let granted = looking.grants.get(membership.0);
-                let granted = granted.unwrap_or_else(|| unknown(person, looking.kernel.now()));
-                look_at(&looking, membership, &granted, &mut orders);
+                look_at(&looking, membership, Some(person), &mut orders);
             }
             for membership in doubted {
                 look_for_lost(&looking, membership, &mut orders);
@@ -172,7 +192,21 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             }
             orders
         });
-        let Ok(orders) = look.await else { continue };
+        let Ok(mut orders) = look.await else {
+            continue;
+        };
+        let is_quota = |order: &Order| order.reason == Reason::Quota || order.kind == Kind::Change;
+        let now_suspect: Suspects = orders
+            .iter()
+            .filter(|order| is_quota(order))
+            .map(|order| order.session.id)
+            .collect();
+        orders.retain(|order| !is_quota(order) || suspects.contains(&order.session.id));
+        if is_due || wants_everybody {
+            suspects = now_suspect;
+        } else {
+            suspects.extend(now_suspect);
+        }
         if is_due || wants_everybody {
             looked = Instant::now();
             pause = LOOK_EVERY.max(begun.elapsed() * SHARE);
@@ -191,7 +225,6 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 /// What is wanted of one session.
 struct Order {
     session: LiveSession,
-    membership: Uuid,
     kind: Kind,
     reason: Reason,
     plan: Option<Arc<PlanFacts>>,
@@ -221,9 +254,6 @@ async fn want(
         order.plan.as_ref().map(|plan| plan.id.0),
     )
     .await?;
-    if order.kind == Kind::Change {
-        shared.grants.told(order.membership, order.plan);
-    }
     wanted.insert(
         order.session.id,
         Wanted {
@@ -249,18 +279,14 @@ fn unknown(person: PersonId, now: Time) -> Granted {
 /// Who is online and was granted nothing by this process, as far as that matters: those with limits or a plan, and those
 /// whose devices may roam.
 async fn recall(shared: &Arc<Shared>) -> Result<(), Error> {
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    shared.usage.live.each_membership(|membership| {
-        let id = MembershipId(membership);
-        match shared.grants.get(membership) {
-            Some(granted) => known.push((granted.person, id)),
-            None => unknown.push(id),
-        }
-    });
-    for (person, membership) in known {
-        remember(shared, person, membership);
-    }
-    for part in unknown.chunks(MANY) {
+    let mut memberships = Vec::new();
+    shared
+        .usage
+        .live
+        .each_membership(|membership| memberships.push(MembershipId(membership)));
+    memberships.sort_unstable();
+    memberships.dedup();
+    for part in memberships.chunks(MANY) {
         let holders = identity::known::holders(&shared.kernel.db, part).await?;
         for membership in part {
             if let Some(person) = holders.get(membership) {
@@ -278,17 +304,19 @@ fn remember(shared: &Shared, person: PersonId, membership: MembershipId) {
     let organisation = facts.organisation.as_ref();
     let roams = organisation.is_some_and(|organisation| organisation.lets_devices_roam);
     let walk = facts.walk_groups(&[]);
-    if roams || walk.needs_activity() || !walk.plans.is_empty() {
-        let now = shared.kernel.now();
-        shared.grants.recall(membership.0, unknown(person, now));
+    if !roams && !walk.needs_activity() && walk.plans.is_empty() {
+        return;
     }
-    if roams {
-        shared.usage.live.visit(membership.0, |session, is_open| {
-            if is_open {
+    let now = shared.kernel.now();
+    shared.usage.live.visit(membership.0, |session, is_open| {
+        if is_open {
+            let granted = unknown(person, now);
+            shared.grants.recall(membership.0, session.device, granted);
+            if roams {
                 shared.grants.note_device(session.device, membership.0);
             }
-        });
-    }
+        }
+    });
 }
 
 fn everybody(shared: &Shared, orders: &mut Vec<Order>) {
@@ -299,66 +327,81 @@ fn everybody(shared: &Shared, orders: &mut Vec<Order>) {
         shared.usage.live.visit(membership, seen);
         is_online
     };
-    shared.grants.sweep_devices(|_, membership| {
+    shared.grants.sweep_devices(|device, membership| {
         // Its session may be about to begin.
         is_online(membership)
             || shared
                 .grants
-                .get(membership)
+                .get(membership, device)
                 .is_some_and(|granted| now.seconds_since(granted.at) < SOON_SECONDS)
     });
     for membership in shared.grants.memberships(now, is_online) {
         if orders.len() >= MAX_ORDERS {
             return;
         }
-        if let Some(granted) = shared.grants.get(membership) {
-            look_at(shared, MembershipId(membership), &granted, orders);
-        }
+        look_at(shared, MembershipId(membership), None, orders);
     }
 }
 
-/// What is to be done about a membership's sessions.
-fn look_at(shared: &Shared, membership: MembershipId, granted: &Granted, orders: &mut Vec<Order>) {
+/// What is to be done about a membership's sessions. `person`: whose it is, where news said so; of others, those are looked
+/// at that something was granted to.
+fn look_at(
+    shared: &Shared,
+    membership: MembershipId,
+    person: Option<PersonId>,
+    orders: &mut Vec<Order>,
+) {
     let now = shared.kernel.now();
-    let mut sessions = SmallVec::<[LiveSession; 4]>::new();
     shared.usage.live.visit(membership.0, |session, is_open| {
         // Its row comes in a moment.
-        if is_open && !session.id.is_nil() {
-            sessions.push(*session);
+        if !is_open || session.id.is_nil() {
+            return;
         }
+        let granted = shared.grants.get(membership.0, session.device);
+        let granted = granted.or_else(|| person.map(|person| unknown(person, now)));
+        let Some(granted) = granted else { return };
+        let Some((kind, reason, plan)) = wanted_of(shared, now, membership, session, &granted)
+        else {
+            return;
+        };
+        orders.push(Order {
+            session: *session,
+            kind,
+            reason,
+            plan,
+        });
     });
-    if sessions.is_empty() {
-        return;
-    }
-    let (kind, reason, plan) = match judge(shared, now, membership, granted) {
-        Err(reason) => (Kind::Disconnect, reason, None),
-        Ok(lasting) => {
-            let is_same = match (&granted.told, &lasting.plan) {
-                (None, None) => true,
-                (Some(told), Some(now)) => told.id == now.id && told.terms == now.terms,
-                _ => false,
-            };
-            if is_same {
-                return;
-            }
-            if !granted.is_told {
-                // Right after a restart: what it was told then is what it would be told now.
-                return shared.grants.told(membership.0, lasting.plan);
-            }
-            match lasting.plan {
-                Some(plan) => (Kind::Change, Reason::Plan, Some(plan)),
-                // Nothing can be told in the place of a plan that is gone: it comes in again without.
-                None => (Kind::Disconnect, Reason::Plan, None),
-            }
-        }
+}
+
+/// What is wanted of a session; nothing, where it is as it should be.
+fn wanted_of(
+    shared: &Shared,
+    now: Time,
+    membership: MembershipId,
+    session: &LiveSession,
+    granted: &Granted,
+) -> Option<(Kind, Reason, Option<Arc<PlanFacts>>)> {
+    let lasting = match judge(shared, now, membership, granted) {
+        Err(reason) => return Some((Kind::Disconnect, reason, None)),
+        Ok(lasting) => lasting?,
     };
-    orders.extend(sessions.into_iter().map(|session| Order {
-        session,
-        membership: membership.0,
-        kind,
-        reason,
-        plan: plan.clone(),
-    }));
+    if !granted.is_told {
+        // Right after a restart: what it was told then is what it would be told now.
+        let plan = lasting.plan;
+        shared.grants.told(membership.0, session.device, plan);
+        return None;
+    }
+    let is_same = match (&granted.told, &lasting.plan) {
+        (None, None) => true,
+        (Some(told), Some(now)) => told.id == now.id && told.terms == now.terms,
+        _ => false,
+    };
+    match (is_same, lasting.plan) {
+        (true, _) => None,
+        (false, Some(plan)) => Some((Kind::Change, Reason::Plan, Some(plan))),
+        // Nothing can be told in the place of a plan that is gone: it comes in again without.
+        (false, None) => Some((Kind::Disconnect, Reason::Plan, None)),
+    }
 }
 
 /// Which of a membership's sessions its NASes are asked about.
@@ -369,7 +412,6 @@ fn look_for_lost(shared: &Shared, membership: MembershipId, orders: &mut Vec<Ord
         if is_open && !session.id.is_nil() && silent > DOUBTED_AFTER_SECONDS {
             orders.push(Order {
                 session: *session,
-                membership: membership.0,
                 kind: Kind::Query,
                 reason: Reason::Doubt,
                 plan: None,
@@ -378,23 +420,32 @@ fn look_for_lost(shared: &Shared, membership: MembershipId, orders: &mut Vec<Ord
     });
 }
 
-/// What a decision would say now of somebody who is online.
+/// What a decision would say now of somebody who is online; none, where that cannot be told: right after a restart nobody
+/// knows which groups held that compare something.
 fn judge(
     shared: &Shared,
     now: Time,
     membership: MembershipId,
     granted: &Granted,
-) -> Result<Lasting, Reason> {
+) -> Result<Option<Lasting>, Reason> {
     let facts = shared.register.facts_of(granted.person, membership);
     let facts = facts.ok_or(Reason::Removed)?;
-    let mut walk = facts.walk_groups(&granted.groups);
+    let is_unsure = !granted.is_told && facts.groups.iter().any(|group| group.compares());
+    let mut walk = match is_unsure {
+        true => Walk::default(),
+        false => facts.walk_groups(&granted.groups),
+    };
     if walk.needs_activity() {
         walk.activity = shared.usage.activity(now, None, &facts, &walk);
     }
-    lasting(now, &facts, &walk).map_err(|refusal| match refusal {
-        access::word::Refusal::QuotaSpent => Reason::Quota,
-        access::word::Refusal::Expired => Reason::Expired,
-        access::word::Refusal::UnknownUser => Reason::Removed,
-        _ => Reason::Disabled,
-    })
+    match lasting(now, &facts, &walk) {
+        Ok(_) if is_unsure => Ok(None),
+        Ok(lasting) => Ok(Some(lasting)),
+        Err(refusal) => Err(match refusal {
+            Refusal::QuotaSpent => Reason::Quota,
+            Refusal::Expired => Reason::Expired,
+            Refusal::UnknownUser => Reason::Removed,
+            _ => Reason::Disabled,
+        }),
+    }
 }

@@ -11,14 +11,9 @@ use chrono::{Datelike, NaiveDate};
 use kernel::{Db, Error, Time};
 use smallvec::SmallVec;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use usage::{Live, LiveSession, Tally, Totals};
 
-/// A session is over, whatever its NAS forgot to say, when it missed so many reports in a row.
-const MISSED_REPORTS: i64 = 3;
-/// But not before so many seconds: reports come late, and a restart of this server takes a moment.
-const LEAST_STALE_SECONDS: i64 = 600;
-/// Where a NAS was never heard to report in between: a day.
-const UNREPORTED_STALE_SECONDS: i64 = 86_400;
 /// Octets of a MAC address as it is written.
 const MAC_OCTETS: usize = "AA-BB-CC-DD-EE-FF".len();
 
@@ -96,10 +91,11 @@ pub struct Usage {
     pub live: Live,
     /// Running totals.
     pub tally: Tally,
+    was_loaded: AtomicBool,
 }
 
 impl Usage {
-    /// Whether everything that SQL knows was loaded.
+    /// Whether everything that SQL knows is here.
     pub fn is_complete(&self) -> bool {
         self.live.is_complete() && self.tally.is_complete()
     }
@@ -112,7 +108,14 @@ impl Usage {
         if !self.tally.is_complete() {
             self.tally.load(db).await?;
         }
-        self.live.load(db).await
+        self.live.load(db).await?;
+        self.was_loaded.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether both were read once. They may be incomplete all the same: more is open, or was used by more, than fits.
+    pub fn was_loaded(&self) -> bool {
+        self.was_loaded.load(Ordering::Acquire)
     }
 
     /// Takes over what SQL has by now.
@@ -157,7 +160,7 @@ impl Usage {
         }
         let mut going = SmallVec::new();
         self.live.visit(member.id.0, |session, is_open| {
-            let is_stale = is_stale(session, now, walk.interim_seconds());
+            let is_stale = session.is_stale(now, walk.interim_seconds());
             for (_, totals, first_day) in &mut used {
                 // Mostly nothing: then nobody needs to know when a day began.
                 if !session.uncounted().is_zero() {
@@ -204,20 +207,6 @@ impl Usage {
         let identity = usage::report::words::identity(Some(calling), None);
         Some(self.live.device(&identity))
     }
-}
-
-/// Whether a session's NAS has been silent for longer than it would be; `asked_for`: how far apart its reports were asked
-/// for, in seconds.
-pub fn is_stale(session: &LiveSession, now: Time, asked_for: Option<u32>) -> bool {
-    let interval = match session.interval_seconds {
-        0 => asked_for.map(i64::from),
-        seconds => Some(i64::from(seconds)),
-    };
-    let silent = now.seconds_since(session.heard);
-    let most = interval.map_or(UNREPORTED_STALE_SECONDS, |seconds| {
-        (seconds * MISSED_REPORTS).max(LEAST_STALE_SECONDS)
-    });
-    silent > most
 }
 
 /// What a session used since a moment that no running total has: evenly spread over the time in which it was used.
@@ -301,7 +290,7 @@ mod tests {
             };
             let now = at(1_000 + silent);
             assert_eq!(
-                is_stale(&session, now, asked),
+                session.is_stale(now, asked),
                 expect,
                 "{interval} {asked:?} {silent}"
             );

@@ -1,8 +1,9 @@
 //! Disconnect and CoA (RFC 5176): what names a session to each family of NASes, and what it may be told while it lasts.
 //!
 //! Pure. A family has several ways of naming a session; a NAS that refuses one with Unsupported-Attribute,
-//! Missing-Attribute or Invalid-Request is asked in the next. None of them names less than one session: a NAS that takes
-//! a bare user name for all of that user's sessions must **never** be asked so.
+//! Missing-Attribute or Invalid-Request is asked in the next. Most name one session ([`is_exact`]); those that name a device
+//! come last, are for ending it only, and are left out once the NAS has said that it has no such session. A NAS must **never**
+//! be asked by a bare user name, which some take for all of that user's sessions.
 
 use crate::family::Family;
 use crate::plan::PlanFacts;
@@ -89,7 +90,7 @@ pub fn sets(family: Family) -> &'static [Set] {
             &[UserName, SessionId],
         ],
         Family::Ruckus => &[&[Device, SessionId], &[Device]],
-        Family::Cambium => &[&[UserName, Device], &[UserName, Device, SessionId]],
+        Family::Cambium => &[&[UserName, Device, SessionId], &[UserName, Device]],
         Family::Fortigate => &[&[FramedIp, UserName, SessionId]],
         Family::Extreme => &[&[Port, Device, SessionId], &[Device, SessionId]],
         Family::Juniper => &[&[SessionId], &[UserName, SessionId]],
@@ -99,6 +100,12 @@ pub fn sets(family: Family) -> &'static [Set] {
             &[SessionId],
         ],
     }
+}
+
+/// Whether a set names one session and no other, whatever the device does next.
+pub fn is_exact(set: Set) -> bool {
+    set.iter()
+        .any(|naming| matches!(naming, SessionId | AuditSessionId))
 }
 
 /// Whether a family's sessions can be told another rate while they last. The others are ended, and come in again.

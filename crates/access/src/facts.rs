@@ -135,6 +135,13 @@ pub struct GroupFacts {
     pub condition: Option<GroupCondition>,
 }
 
+impl GroupFacts {
+    /// Whether its rules hold for some requests and not for others.
+    pub fn compares(&self) -> bool {
+        self.condition.is_some() || self.rules.checks.iter().any(|check| !check.is_control())
+    }
+}
+
 /// A group's condition.
 pub struct GroupCondition {
     text: String,
@@ -551,9 +558,7 @@ impl Facts {
         };
         walk.take(&member.standing.rules);
         for group in &self.groups {
-            let compares = group.condition.is_some()
-                || group.rules.checks.iter().any(|check| !check.is_control());
-            if compares && !held.contains(&group.id) {
+            if group.compares() && !held.contains(&group.id) {
                 continue;
             }
             walk.take_group(group);

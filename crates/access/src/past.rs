@@ -201,8 +201,24 @@ fn rows_of(versions: &[Stored], owner: &str, id: Uuid) -> Rows {
 /// # Errors
 /// [`Error::Engine`].
 pub async fn people_called(db: &Db, name: &str, at: Time) -> Result<Vec<PersonId>, Error> {
-    let found = db.people_with(name, at).await?;
-    Ok(found.into_iter().map(PersonId).collect())
+    let mut people = Vec::new();
+    for person in db.people_with(name, at).await? {
+        let versions = db.person_at(person, at).await?;
+        let names = versions
+            .iter()
+            .filter(|row| row.kind == "person")
+            .map(|row| row.field("identifiers"));
+        let has_it = |names: Value| {
+            let names = names.as_array().into_iter().flatten();
+            names
+                .filter_map(|name| name.get("value")?.as_str())
+                .any(|known| known == name)
+        };
+        if names.into_iter().any(has_it) {
+            people.push(PersonId(person));
+        }
+    }
+    Ok(people)
 }
 
 /// Each membership that a person had at a moment.
@@ -435,9 +451,13 @@ async fn activity(
             Going {
                 device: device as u64,
                 is_asker: asker.as_deref() == Some(identity),
-                is_stale: false,
+                is_stale: session.was_stale(at),
             }
         })
         .collect();
-    Ok(Activity::of(&used, &going))
+    let mut activity = Activity::of(&used, &going);
+    if organisation.most_sessions.is_some() {
+        activity.of_organisation = usage::then::open_in(db, organisation.id, at).await?;
+    }
+    Ok(activity)
 }

@@ -394,6 +394,9 @@ pub(crate) fn prepare(stored: &[StoredPlan]) -> HashMap<PlanId, Arc<PlanFacts>> 
     made
 }
 
+/// Plans behind each other that are made ready: more than can be saved, so only a circle is as long.
+const MAX_CHAIN: usize = 32;
+
 /// Followers first. A circle, which the rules for saving do not allow, is cut.
 fn make(
     id: PlanId,
@@ -404,7 +407,7 @@ fn make(
     if let Some(plan) = made.get(&id) {
         return Some(plan.clone());
     }
-    if depth > MAX_FOLLOWING {
+    if depth > MAX_CHAIN {
         return None;
     }
     let stored = by_id.get(&id)?;

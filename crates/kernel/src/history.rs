@@ -45,7 +45,8 @@ crate::statements! {
         WHERE organisation_id IS NULL AND person_id IS NULL AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)
         ORDER BY kind, row_id LIMIT $2";
     PEOPLE_WITH = "SELECT DISTINCT person_id AS id FROM history
-        WHERE kind = 'person' AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1) AND fields LIKE $2 LIMIT $3";
+        WHERE kind = 'person' AND valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1) AND LOWER(fields) LIKE $2
+        ORDER BY person_id LIMIT $3";
     BEGUN = "SELECT MIN(valid_from) AS at FROM history WHERE row_id = $1";
     ERASE = "UPDATE history SET fields = '{}' WHERE person_id = $1";
 }
@@ -80,7 +81,7 @@ impl Stored {
 /// Versions of one look: a person has a few dozen, an organisation with thousands of NASes some thousands.
 const MAX_VERSIONS: i64 = 200_000;
 /// People whose names once were alike.
-const MAX_PEOPLE: i64 = 16;
+const MAX_PEOPLE: i64 = 1_000;
 
 #[derive(sqlx::FromRow)]
 struct IdRow {
@@ -123,14 +124,16 @@ impl Db {
         }
     }
 
-    /// Whose row had this text at a moment. Looks at every person: for people who ask, not for a login.
+    /// Whose row had this text at a moment, or one like it: the caller compares exactly. Looks at every person: for people
+    /// who ask, not for a login.
     ///
     /// # Errors
     /// [`Error::Engine`].
     pub async fn people_with(&self, text: &str, at: Time) -> Result<Vec<Uuid>, Error> {
         let quoted = serde_json::Value::from(text).to_string();
-        // Both engines take these two for more than themselves, and have no other sign for that in common.
-        let pattern = format!("%{}%", quoted.replace(['%', '_'], "_"));
+        // What an engine takes for more than itself, and what only one of them folds, stands for any one character.
+        let wild = |c: char| matches!(c, '%' | '_' | '\\') || !c.is_ascii();
+        let pattern = format!("%{}%", quoted.to_ascii_lowercase().replace(wild, "_"));
         let rows: Vec<IdRow> = self
             .all(PEOPLE_WITH, crate::values![at, pattern, MAX_PEOPLE])
             .await?;

@@ -39,8 +39,8 @@ kernel::statements! {
     BETWEEN = "SELECT id, at, node, organisation_id, nas_id, nas_address, membership_id, username, mac,
             called_station_id, calling_station_id, acct_session_id, method, verdict, word, trace
         FROM attempt
-        WHERE at >= $1 AND at < $2 AND (at, id) > ($3, $4) AND (CAST($5 AS UUID) IS NULL OR organisation_id = $5)
-        ORDER BY at, id LIMIT $6";
+        WHERE at >= $1 AND at < $2 AND (at, id) < ($3, $4) AND (CAST($5 AS UUID) IS NULL OR organisation_id = $5)
+        ORDER BY at DESC, id DESC LIMIT $6";
     FORGET = "DELETE FROM attempt WHERE id IN (SELECT id FROM attempt WHERE at < $1 ORDER BY at LIMIT $2)";
 }
 
@@ -224,7 +224,7 @@ pub async fn explain(
     Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())
 }
 
-/// A page of the attempts between two moments, the oldest first: hand over the last one to get the next page; an empty page
+/// A page of the attempts between two moments, the newest first: hand over the last one to get the next page; an empty page
 /// is the end.
 ///
 /// # Errors
@@ -236,7 +236,7 @@ pub async fn between(
     until: Time,
     after: Option<&Attempt>,
 ) -> Result<Vec<Attempt>, Error> {
-    let (at, id) = after.map_or((since, Uuid::nil()), |last| (last.at, last.id));
+    let (at, id) = after.map_or((until, Uuid::nil()), |last| (last.at, last.id));
     let values = kernel::values![since, until, at, id, scope.parameter(), PAGE];
     let rows: Vec<AttemptRow> = db.all(BETWEEN, values).await?;
     Ok(rows.into_iter().map(AttemptRow::into_attempt).collect())

@@ -74,7 +74,33 @@ pub struct LiveSession {
     pub counted_until: Time,
 }
 
+/// A session is over, whatever its NAS forgot to say, when it missed so many reports in a row.
+const MISSED_REPORTS: i64 = 3;
+/// But not before so many seconds: reports come late, and a restart of this server takes a moment.
+const LEAST_STALE_SECONDS: i64 = 600;
+/// Where a NAS was never heard to report in between: a day.
+const UNREPORTED_STALE_SECONDS: i64 = 86_400;
+
+/// Whether a NAS has been silent about a session for longer than it would be: since `heard`, with reports so far apart, or
+/// asked for so far apart.
+pub fn is_stale(heard: Time, interval_seconds: u32, asked_for: Option<u32>, now: Time) -> bool {
+    let interval = match interval_seconds {
+        0 => asked_for.map(i64::from),
+        seconds => Some(i64::from(seconds)),
+    };
+    let most = interval.map_or(UNREPORTED_STALE_SECONDS, |seconds| {
+        (seconds * MISSED_REPORTS).max(LEAST_STALE_SECONDS)
+    });
+    now.seconds_since(heard) > most
+}
+
 impl LiveSession {
+    /// Whether its NAS has been silent for longer than it would be; `asked_for`: how far apart its reports were asked for,
+    /// in seconds.
+    pub fn is_stale(&self, now: Time, asked_for: Option<u32>) -> bool {
+        is_stale(self.heard, self.interval_seconds, asked_for, now)
+    }
+
     /// What it used that no running total has.
     pub fn uncounted(&self) -> Totals {
         let more = self.totals.minus(self.counted);
@@ -93,6 +119,15 @@ struct Entry {
     place: u32,
     /// Its end was heard and is not in SQL yet.
     has_ended: bool,
+    /// It was silent for too long, and does not count.
+    is_lost: bool,
+}
+
+impl Entry {
+    /// Whether it counts among its organisation's sessions.
+    fn counts(&self) -> bool {
+        !self.has_ended && !self.is_lost
+    }
 }
 
 /// What a restart names: a NAS, a box behind it, a network of that box.
@@ -278,6 +313,25 @@ impl Live {
         self.settle(key, self.of_row(s), place, s.is_open());
     }
 
+    /// A session's row says that it is over: somebody else closed it.
+    pub fn closed(&self, s: &Session) {
+        let key = self.key(s.nas_id, &s.acct_session_id, &s.identity);
+        let gone = {
+            let mut sessions = self.shard(key);
+            // Another session may have the id by now.
+            let is_it = sessions
+                .get(&key)
+                .is_some_and(|entry| entry.session.id == s.id);
+            is_it.then(|| sessions.remove(&key)).flatten()
+        };
+        if let Some(entry) = gone {
+            if entry.counts() {
+                self.count_in(entry.session.organisation, -1);
+            }
+            self.forget_member(entry.session.membership, key);
+        }
+    }
+
     /// Takes over a report that is durable and not yet in SQL.
     pub fn heard(&self, report: &Report) {
         if let Some(restart) = Restart::of(report) {
@@ -292,7 +346,7 @@ impl Live {
         });
         let (member, begins_or_ends) = {
             let mut sessions = self.shard(key);
-            let was_open = sessions.get(&key).is_some_and(|entry| !entry.has_ended);
+            let was_open = sessions.get(&key).is_some_and(Entry::counts);
             if sessions.len() >= MAX_SESSIONS / SHARDS && !sessions.contains_key(&key) {
                 drop(sessions);
                 return self
@@ -316,13 +370,15 @@ impl Live {
                 },
                 place,
                 has_ended: false,
+                is_lost: false,
             });
             if report.event_time < entry.session.reported {
                 return;
             }
             entry.hear(report);
             entry.place = place;
-            let change = i64::from(!entry.has_ended) - i64::from(was_open);
+            entry.is_lost = false;
+            let change = i64::from(entry.counts()) - i64::from(was_open);
             (
                 entry.session.membership,
                 (entry.session.organisation, change),
@@ -400,8 +456,8 @@ impl Live {
         self.by_organisation().values().sum()
     }
 
-    /// How many sessions an organisation has open, without looking at each. What a restart ended counts until it is swept
-    /// away.
+    /// How many sessions an organisation has open, without looking at each. What a restart ended, and what was silent for too
+    /// long, counts until the next sweep.
     pub fn of_organisation(&self, organisation: OrganisationId) -> u64 {
         let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
         let count = counts
@@ -438,7 +494,8 @@ impl Live {
         counts
     }
 
-    /// Removes what a restart has ended, and ends that SQL never told of. Run it now and then.
+    /// Removes what a restart has ended, and ends that SQL never told of; what was silent for too long counts no more. Run it
+    /// now and then.
     pub fn sweep(&self, now: Time) {
         let restarted = self.restart_times();
         let is_old =
@@ -449,11 +506,17 @@ impl Live {
                 let is_gone = |_: &u64, e: &mut Entry| {
                     is_old(e) || e.session.started < restarted_at(&restarted, e.place)
                 };
+                for entry in sessions.values_mut().filter(|entry| entry.counts()) {
+                    if entry.session.is_stale(now, None) {
+                        entry.is_lost = true;
+                        self.count_in(entry.session.organisation, -1);
+                    }
+                }
                 sessions.extract_if(is_gone).collect()
             };
             for (key, entry) in gone {
                 self.forget_member(entry.session.membership, key);
-                if !entry.has_ended {
+                if entry.counts() {
                     self.count_in(entry.session.organisation, -1);
                 }
             }
@@ -509,7 +572,7 @@ impl Live {
     fn settle(&self, key: u64, session: LiveSession, place: u32, is_open: bool) {
         let (gone, here) = {
             let mut sessions = self.shard(key);
-            let was_open = sessions.get(&key).is_some_and(|entry| !entry.has_ended);
+            let was_open = sessions.get(&key).is_some_and(Entry::counts);
             let known = sessions.get_mut(&key);
             let ahead = known.filter(|known| {
                 known.session.reported > session.reported || (known.has_ended && is_open)
@@ -534,6 +597,7 @@ impl Live {
                         session,
                         place,
                         has_ended: false,
+                        is_lost: false,
                     };
                     let before = sessions
                         .insert(key, entry)

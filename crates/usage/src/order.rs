@@ -271,6 +271,7 @@ kernel::statements! {
             AND (taken IS NULL OR taken < $3) AND id IN (SELECT id FROM session_order
                 WHERE finished IS NULL AND (taken IS NULL OR taken < $3) ORDER BY created, id LIMIT $4)
         RETURNING ", columns!());
+    BEGIN = "UPDATE session_order SET taken = $3 WHERE id = $1 AND node = $2 AND finished IS NULL";
     FINISH = "UPDATE session_order SET finished = $2, outcome = $3, error_cause = $4, named_by = $5, tries = $6,
             round_trip_micros = $7 WHERE id = $1 AND finished IS NULL";
     WAITING = "SELECT id FROM session_order WHERE finished IS NULL AND (taken IS NULL OR taken < $1) LIMIT 1";
@@ -389,6 +390,19 @@ pub async fn take(kernel: &Kernel, node: &str, count: usize) -> Result<Vec<Order
         .await?;
     tx.commit().await?;
     Ok(rows.into_iter().map(OrderRow::into_order).collect())
+}
+
+/// Says that a node begins to see to an order that it took; false when another has taken it since, or it is finished.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn begin(kernel: &Kernel, node: &str, order: Uuid) -> Result<bool, Error> {
+    let mut tx = kernel.db.begin().await?;
+    let begun = tx
+        .run(BEGIN, kernel::values![order, node, kernel.now()])
+        .await?;
+    tx.commit().await?;
+    Ok(begun > 0)
 }
 
 /// Finishes an order, and says so.

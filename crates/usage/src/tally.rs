@@ -116,6 +116,13 @@ impl Tally {
     /// # Errors
     /// [`Error::Engine`]; it may be called again.
     pub async fn load(&self, db: &Db) -> Result<(), Error> {
+        // What an earlier try added up is added up anew.
+        for shard in &self.shards {
+            shard
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+        }
         let mut last = None;
         let mut is_whole = true;
         loop {

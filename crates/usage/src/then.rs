@@ -5,7 +5,7 @@
 
 use crate::session::Totals;
 use kernel::id::Uuid;
-use kernel::{Db, Error, Time};
+use kernel::{Db, Error, OrganisationId, Time};
 
 /// Sessions that are looked at: of more, the newest.
 const MAX_SESSIONS: i64 = 20_000;
@@ -13,9 +13,11 @@ const MAX_SESSIONS: i64 = 20_000;
 kernel::statements! {
     /// Statements of this file.
     pub STATEMENTS;
-    OVERLAPPING = "SELECT nas_id, identity, started, updated, stopped, session_seconds, input_octets, output_octets
+    OVERLAPPING = "SELECT identity, started, updated, stopped, interval_seconds, session_seconds, input_octets, output_octets
         FROM session_all WHERE membership_id = $1 AND started <= $2 AND (stopped IS NULL OR stopped > $3)
         ORDER BY started DESC LIMIT $4";
+    OPEN_IN = "SELECT COUNT(*) AS number FROM session_all
+        WHERE organisation_id = $1 AND started <= $2 AND (stopped IS NULL OR stopped > $2)";
 }
 
 #[derive(sqlx::FromRow)]
@@ -24,6 +26,7 @@ struct Row {
     started: Time,
     updated: Time,
     stopped: Option<Time>,
+    interval_seconds: Option<i64>,
     session_seconds: i64,
     input_octets: i64,
     output_octets: i64,
@@ -38,11 +41,18 @@ pub struct PastSession {
     pub started: Time,
     /// Whether it was going on.
     pub was_open: bool,
+    /// How far apart its reports were.
+    interval_seconds: u32,
     end: Time,
     totals: Totals,
 }
 
 impl PastSession {
+    /// Whether it was silent for too long by then, as far as that can be told: of one that went on, it cannot.
+    pub fn was_stale(&self, at: Time) -> bool {
+        crate::live::is_stale(self.end, self.interval_seconds, None, at)
+    }
+
     /// What it used from one moment to another.
     pub fn used(&self, since: Time, until: Time) -> Totals {
         let micros = |at: Time| i128::from(at.unix_micros());
@@ -62,6 +72,20 @@ impl PastSession {
             output: share(self.totals.output),
         }
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct NumberRow {
+    number: i64,
+}
+
+/// How many sessions of an organisation went on at a moment.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn open_in(db: &Db, organisation: OrganisationId, at: Time) -> Result<u64, Error> {
+    let row: Option<NumberRow> = db.first(OPEN_IN, kernel::values![organisation, at]).await?;
+    Ok(row.map_or(0, |row| row.number.max(0).unsigned_abs()))
 }
 
 /// The sessions of a membership that went on at some time between two moments.
@@ -86,6 +110,7 @@ pub async fn sessions(
             identity: row.identity,
             started: row.started,
             was_open: row.stopped.is_none_or(|stopped| stopped > at),
+            interval_seconds: u32::try_from(row.interval_seconds.unwrap_or(0)).unwrap_or(0),
             // One that goes on has used what it last said.
             end: row.stopped.unwrap_or(row.updated).max(row.started),
             totals: Totals {
@@ -108,6 +133,7 @@ mod tests {
             identity: String::new(),
             started: at(100),
             was_open: false,
+            interval_seconds: 0,
             end: at(300),
             totals: Totals {
                 seconds: 200,

@@ -16,6 +16,7 @@ use crate::facts::PersonFacts;
 use crate::lock;
 use identity::known::MANY;
 use identity::{MembershipId, PersonId};
+use kernel::id::Uuid;
 use kernel::{Error, Event, Kernel, Position, Time};
 use policy::Parts;
 use std::collections::{HashMap, HashSet};
@@ -67,6 +68,8 @@ pub struct Touched {
     pub members: Vec<(PersonId, MembershipId)>,
     /// Groups, plans or organisations changed.
     pub policy: bool,
+    /// Sessions that somebody closed.
+    pub closed: Vec<Uuid>,
 }
 
 /// How far a follower is.
@@ -260,6 +263,7 @@ impl Follower {
                 admit::RULES_CHANGED => people.push(Changed::rules(event)),
                 lock::SET => self.lock(event),
                 lock::LIFTED => self.lift(event),
+                usage::SESSION_CLOSED => self.touched.closed.push(event.subject),
                 _ => parts.take(event),
             }
         }
