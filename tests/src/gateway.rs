@@ -143,6 +143,20 @@ impl Gateway {
     /// # Panics
     /// When no right answer comes.
     pub fn login(&self, user: &str, password: &str, mac: [u8; 6]) -> bool {
+        self.login_before(user, password, mac, || {})
+    }
+
+    /// The same; something happens after it was let in and before its session is reported to begin.
+    ///
+    /// # Panics
+    /// When no right answer comes.
+    pub fn login_before(
+        &self,
+        user: &str,
+        password: &str,
+        mac: [u8; 6],
+        meanwhile: impl FnOnce(),
+    ) -> bool {
         let device = self.spelled(mac);
         let mut question = self.nas.pap(user, password);
         question
@@ -153,6 +167,7 @@ impl Gateway {
             return false;
         }
         let given = read_given(self.family, answer.packet(), Given::default());
+        meanwhile();
         let mut state = locked(&self.state);
         state.begun += 1;
         let number = state.begun;

@@ -300,4 +300,50 @@ on_both_engines! {
         assert!(list.contains("when   nas_address =="), "{list}");
         assert_eq!(server.stop(), Some(0));
     }
+
+    fn a_plan_that_is_taken_away_sends_its_people_away_once(house: House) {
+        house.add_user("alice", "wonderland");
+        house.add_user("bob", "builder");
+        house.run(&["plan", "add", "gold", "--role", "fast"]);
+        house.run(&["group", "set", "default-users", "--plan", "gold", "--remove", "Max-Daily-Session", "--remove", "Max-Daily-Session-Traffic"]);
+        let (server, gateways) = begin(&house, &[Family::Coova, Family::Coova]);
+        let [one, other] = &gateways[..] else { panic!("two") };
+        assert!(one.login("alice", "wonderland", PHONE));
+        house.sessions_once("she is online", |all| all.len() == 1);
+        house.run(&["group", "set", "default-users", "--no-plan"]);
+        wait::for_truth("she is sent away", PATIENCE, || one.online(PHONE).is_none());
+        wait::for_truth("she comes in again", PATIENCE, || one.login("alice", "wonderland", PHONE));
+        // Everybody is looked at, twice.
+        for _ in 0..2 {
+            assert!(other.login("bob", "builder", LAPTOP));
+            house.sessions_once("he is online", |all| all.iter().any(|session| session["username"] == "bob" && session["stop_time"].is_null()));
+            house.run(&["user", "disable", "bob"]);
+            wait::for_truth("he is sent away", PATIENCE, || other.online(LAPTOP).is_none());
+            house.run(&["user", "enable", "bob"]);
+            wait::for_truth("he may come in", PATIENCE, || {
+                let may = other.login("bob", "builder", LAPTOP);
+                if may {
+                    other.logout(LAPTOP);
+                }
+                may
+            });
+        }
+        assert!(one.online(PHONE).is_some());
+        assert_eq!(one.log().len(), 1, "{:?}", one.log());
+        assert_eq!(server.stop(), Some(0));
+    }
+
+    fn a_device_that_left_before_it_is_reported_to_have_come_is_still_its_persons(house: House) {
+        house.add_user("alice", "wonderland");
+        house.run(&["org", "set", "default", "--mac-roaming", "yes"]);
+        let (server, gateways) = begin(&house, &[Family::Aruba, Family::Hostapd]);
+        let [one, other] = &gateways[..] else { panic!("two") };
+        assert!(one.login("alice", "wonderland", PHONE));
+        let spelled = other.spelled(PHONE);
+        // The first one reports its end between the other's Access-Accept and its Start.
+        assert!(other.login_before(&spelled, &spelled, PHONE, || one.logout(PHONE)));
+        let sessions = house.sessions_once("both are known", |all| all.len() == 2);
+        assert!(sessions.iter().all(|session| session["membership"] == sessions[0]["membership"] && !session["membership"].is_null()), "{sessions:#?}");
+        assert_eq!(server.stop(), Some(0));
+    }
 }

@@ -4,6 +4,7 @@ use crate::ask::{Timing, ask};
 use access::dynauth::{self, Change, Set, error_cause};
 use access::family::Family;
 use access::nas::Nas;
+use access::network::Network;
 use kernel::{Rng, Time};
 use radius_wire::{Code, Packet, Question, SealFault, Sealed, Secret, attrs};
 use std::net::{IpAddr, SocketAddr};
@@ -58,17 +59,17 @@ pub struct Exchanged {
 /// Where a NAS listens for Disconnect and CoA: the one address it asks from, else the address that its reports name, as
 /// long as that lies in its network. None where that is not known: a NAS must not have questions sent to anybody else.
 pub fn address_of(nas: &Nas, session: &Session) -> Option<SocketAddr> {
-    let own = nas
-        .network
+    listens_at(nas.network, &session.nas_ip_address, nas.coa_port)
+}
+
+fn listens_at(network: Option<Network>, reported: &str, port: u16) -> Option<SocketAddr> {
+    let own = network
         .filter(|network| network.is_host())
         .map(|network| network.address());
-    let named = session.nas_ip_address.parse::<IpAddr>().ok();
-    let named = named.filter(|address| {
-        let network = nas.network.as_ref();
-        network.is_none_or(|network| network.contains(*address))
-    });
-    let address = own.or(named)?;
-    Some(SocketAddr::new(address, nas.coa_port))
+    let named = reported.parse::<IpAddr>().ok();
+    let is_its = |address: &IpAddr| network.is_none_or(|network| network.contains(*address));
+    let address = own.or(named.filter(is_its))?;
+    Some(SocketAddr::new(address, port))
 }
 
 /// Asks. Blocks the thread for as long as the NAS is silent.
@@ -202,3 +203,6 @@ fn question(
     question.put(attrs::EVENT_TIMESTAMP, now);
     question.seal(true).map(Some)
 }
+
+#[cfg(test)]
+mod tests;
