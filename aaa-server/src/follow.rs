@@ -114,7 +114,7 @@ async fn step(shared: &Shared, follower: &mut Follower) -> Result<bool, kernel::
                 .filter(|found| found.id == *session && !found.is_open());
             over.for_each(|over| shared.usage.live.closed(over));
         }
-        shared.watched.touch(touched);
+        shared.watched.touch(shared.recorder.node(), touched);
         return Ok(i64::try_from(events).is_ok_and(|events| events >= kernel::event::BATCH));
     }
     let begun = Instant::now();

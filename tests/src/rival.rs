@@ -19,6 +19,8 @@ pub struct Rival {
     pub auth: SocketAddr,
     /// Where it answers Accounting-Requests.
     pub acct: SocketAddr,
+    /// Where it takes CoA and Disconnect: of what names a session and is dated and signed, unless it is mallory's.
+    pub control: SocketAddr,
     _folder: TempDir,
 }
 
@@ -48,13 +50,13 @@ impl Drop for Rival {
 
 fn try_start(secret: &str, users: &str) -> Result<Rival, String> {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let [auth, acct] = free_ports();
+    let [auth, acct, control] = free_ports();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap_or_else(|e| panic!("{name}: {e}"));
     };
     write(
         "radiusd.conf",
-        &configuration(folder.path(), secret, auth, acct),
+        &configuration(folder.path(), secret, [auth, acct, control]),
     );
     write("users", users);
     write("dictionary", "$INCLUDE /usr/share/freeradius/dictionary\n");
@@ -86,6 +88,7 @@ fn try_start(secret: &str, users: &str) -> Result<Rival, String> {
         child,
         auth: local(auth),
         acct: local(acct),
+        control: local(control),
         _folder: folder,
     };
     match ready {
@@ -104,14 +107,14 @@ fn program() -> PathBuf {
         .to_path_buf()
 }
 
-fn free_ports() -> [u16; 2] {
+fn free_ports() -> [u16; 3] {
     let sockets =
-        [0; 2].map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports"));
+        [0; 3].map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports"));
     sockets.map(|socket| socket.local_addr().map_or(0, |local| local.port()))
 }
 
 /// As close to the packaged defaults as a comparison needs, without anything that leaves the folder.
-fn configuration(folder: &Path, secret: &str, auth: u16, acct: u16) -> String {
+fn configuration(folder: &Path, secret: &str, [auth, acct, control]: [u16; 3]) -> String {
     let folder = folder.display();
     format!(
         "name = rival
@@ -164,6 +167,9 @@ modules {{
     always ok {{
         rcode = ok
     }}
+    always reject {{
+        rcode = reject
+    }}
 }}
 server default {{
     listen {{
@@ -198,6 +204,28 @@ server default {{
         eap
     }}
     accounting {{
+        ok
+    }}
+}}
+server control {{
+    listen {{
+        type = coa
+        ipaddr = 127.0.0.1
+        port = {control}
+    }}
+    recv-coa {{
+        if (!&Acct-Session-Id || !&Event-Timestamp || !&Message-Authenticator) {{
+            reject
+        }}
+        if (&Acct-Session-Id == \"mallory\") {{
+            update reply {{
+                Error-Cause := Session-Context-Not-Found
+            }}
+            reject
+        }}
+        ok
+    }}
+    send-coa {{
         ok
     }}
 }}

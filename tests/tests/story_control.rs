@@ -347,3 +347,105 @@ on_both_engines! {
         assert_eq!(server.stop(), Some(0));
     }
 }
+
+/// What one node counts the other one knows.
+#[test]
+fn two_nodes_count_together() {
+    let house = House::new(kernel::Engine::Postgres);
+    house.add_user("alice", "wonderland");
+    house.run(&[
+        "group",
+        "set",
+        "default-users",
+        "Max-Daily-Session := 600",
+        "Simultaneous-Use := 1",
+    ]);
+    let (server, gateways) = begin(&house, &[Family::Coova]);
+    let one = &gateways[0];
+    let second = House::over(house.database().expect("an address"));
+    let keys = second.folder().join("keys");
+    std::fs::copy(house.folder().join("keys"), keys).expect("the ring can be copied");
+    let other_server = second.start();
+    let nas = gatewarden_tests::nas::Nas::at(&other_server, one.address, SECRET);
+    let enters_there = || {
+        let mut question = nas.pap("alice", "wonderland");
+        question.put_text(radius_wire::attrs::CALLING_STATION_ID, "02-00-00-00-00-02");
+        nas.ask(question).code() == Code::ACCESS_ACCEPT
+    };
+    assert!(enters_there());
+    assert!(one.login("alice", "wonderland", PHONE));
+    let limit = Duration::from_secs(60);
+    wait::for_truth("her session is known there", limit, || !enters_there());
+    one.uses(PHONE, 700, 0, 0);
+    wait::for_truth("she is cut off", PATIENCE, || one.online(PHONE).is_none());
+    wait::for_truth("what she used is known there", limit, || {
+        !enters_there()
+            && second
+                .run(&["explain", "alice", "--limit", "1"])
+                .contains("quota_spent")
+    });
+    assert_eq!((other_server.stop(), server.stop()), (Some(0), Some(0)));
+}
+
+/// FreeRADIUS in the place of a gateway: another's hand has to take what is sent.
+#[test]
+fn freeradius_takes_disconnects_and_changes() {
+    let rival = gatewarden_tests::rival::Rival::start(SECRET, "");
+    let house = House::new(kernel::Engine::Sqlite);
+    let port = rival.control.port().to_string();
+    house.run(&[
+        "nas",
+        "add",
+        "127.0.0.1",
+        "--org",
+        "default",
+        "--secret",
+        SECRET,
+        "--family",
+        "mikrotik",
+        "--coa-port",
+        &port,
+    ]);
+    house.run(&["plan", "add", "gold", "--rate-down", "10M"]);
+    house.run(&["group", "set", "default-users", "--plan", "gold"]);
+    for user in ["alice", "mallory"] {
+        house.add_user(user, "wonderland");
+    }
+    let server = house.start_with(&[], "[radius]\nsession_order_wait_ms = 500\n");
+    let nas = gatewarden_tests::nas::Nas::of(&server);
+    for user in ["alice", "mallory"] {
+        assert_eq!(
+            nas.ask(nas.pap(user, "wonderland")).code(),
+            Code::ACCESS_ACCEPT
+        );
+        let start = radius_wire::attrs::acct_status_type::START;
+        let mut report = nas.report(start, user, user);
+        report.put(
+            radius_wire::attrs::FRAMED_IP_ADDRESS,
+            Ipv4Addr::new(10, 0, 0, 7),
+        );
+        nas.ask(report);
+    }
+    house.sessions_once("both are online", |all| all.len() == 2);
+    house.run(&["plan", "set", "gold", "--rate-down", "5M"]);
+    let outcomes = || {
+        let orders = house.json(&["session", "orders", "--json"]);
+        let mut outcomes: Vec<String> = orders
+            .as_array()
+            .expect("an array")
+            .iter()
+            .map(|order| format!("{} {}", order["kind"], order["outcome"]).replace('"', ""))
+            .collect();
+        outcomes.sort();
+        outcomes
+    };
+    // One goes on with another rate, the other is not known there, and is closed.
+    wait::for_truth("both were asked", PATIENCE, || {
+        outcomes() == ["change ack", "change gone"]
+    });
+    let killed = house.attempt(&["session", "kill", "alice"]);
+    assert_eq!(killed.code, Some(0), "{}{}", killed.out, killed.err);
+    assert!(killed.out.contains("ACK from 127.0.0.1"), "{}", killed.out);
+    nobody_is_online(&house);
+    assert_eq!(server.stop(), Some(0));
+}

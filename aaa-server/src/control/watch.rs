@@ -28,6 +28,8 @@ use usage::session::Session;
 
 /// The shortest pause between two looks at everybody.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is read what other nodes have counted, where there are others.
+const REFRESH_EVERY: Duration = Duration::from_secs(15);
 /// Looking takes no more than this part of one core.
 const SHARE: u32 = 50;
 /// Memberships that news is about and that wait to be looked at; of more, everybody is looked at.
@@ -56,11 +58,16 @@ pub struct Watched {
     doubted: Mutex<Vec<MembershipId>>,
     is_woken: Notify,
     wants_everybody: AtomicBool,
+    /// Another node has applied reports since it was last looked.
+    others_report: AtomicBool,
 }
 
 impl Watched {
-    /// News is about these.
-    pub fn touch(&self, touched: Touched) {
+    /// News is about these. `node`: this one.
+    pub fn touch(&self, node: &str, touched: Touched) {
+        if touched.reporters.iter().any(|reporter| reporter != node) {
+            self.others_report.store(true, Ordering::Release);
+        }
         if touched.policy {
             self.wants_everybody.store(true, Ordering::Release);
         }
@@ -145,6 +152,7 @@ struct Wanted {
 pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let mut wanted: HashMap<Uuid, Wanted> = HashMap::new();
     let mut suspects = Suspects::new();
+    let mut refreshed = Instant::now();
     let mut is_recalled = false;
     let mut pause = LOOK_EVERY;
     let mut looked = Instant::now();
@@ -172,6 +180,16 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
                         .store(true, Ordering::Release);
                     tracing::warn!("who is online is not known by name yet: {e}");
                 }
+            }
+        }
+        if refreshed.elapsed() > REFRESH_EVERY
+            && shared.watched.others_report.swap(false, Ordering::AcqRel)
+        {
+            refreshed = Instant::now();
+            let now = shared.kernel.now();
+            if let Err(e) = shared.usage.refresh(&shared.kernel.db, now).await {
+                shared.watched.others_report.store(true, Ordering::Release);
+                tracing::warn!("what other nodes have counted is not known yet: {e}");
             }
         }
         let touched = shared.watched.take_touched();

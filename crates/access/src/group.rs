@@ -3,8 +3,11 @@
 //! A group's name is unique on the server and begins with its organisation's slug. One group of an organisation is the
 //! default: whoever is admitted without another gets into it. The rules themselves are [`crate::rule`].
 
-use crate::condition::Condition;
-use crate::plan::{Plan, PlanId};
+mod terms;
+
+pub use terms::{set_condition, set_plan};
+
+use crate::plan::PlanId;
 use crate::rule::{self, Op, Owner, Row, Rows, Side};
 use identity::Organisation;
 use kernel::history::Version;
@@ -464,58 +467,6 @@ pub async fn make_default(kernel: &Kernel, id: GroupId) -> Result<Group, Error> 
         unset_default(&mut tx, kernel, group.organisation).await?;
         tx.run(SET_DEFAULT, kernel::values![id]).await?;
         group.is_default = true;
-        record(&mut tx, kernel, &group).await?;
-        tx.commit().await?;
-    }
-    Ok(group)
-}
-
-/// Gives a group's people a plan, or none.
-///
-/// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`] when the plan is another organisation's.
-pub async fn set_plan(kernel: &Kernel, id: GroupId, plan: Option<&Plan>) -> Result<Group, Error> {
-    let now = kernel.now();
-    let mut tx = kernel.db.begin().await?;
-    let mut group = locked(&mut tx, now, id).await?;
-    if plan.is_some_and(|plan| plan.organisation != group.organisation) {
-        return Err(refused(&group, "the plan is another organisation's"));
-    }
-    let plan = plan.map(|plan| plan.id);
-    if group.plan != plan {
-        tx.run(SET_PLAN, kernel::values![id, plan]).await?;
-        group.plan = plan;
-        record(&mut tx, kernel, &group).await?;
-        tx.commit().await?;
-    }
-    Ok(group)
-}
-
-/// Lets a group's rules hold only where an expression does, or whatever is asked.
-///
-/// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`] with what is wrong with the expression.
-pub async fn set_condition(
-    kernel: &Kernel,
-    dictionary: &Dictionary,
-    id: GroupId,
-    condition: Option<&str>,
-) -> Result<Group, Error> {
-    let now = kernel.now();
-    let mut tx = kernel.db.begin().await?;
-    let mut group = locked(&mut tx, now, id).await?;
-    let condition = match condition {
-        None => None,
-        Some(text) => {
-            let compiled = Condition::compile(dictionary, text);
-            let compiled = compiled.map_err(|reason| refused(&group, &reason))?;
-            Some(compiled.to_string())
-        }
-    };
-    if group.condition != condition {
-        tx.run(SET_CONDITION, kernel::values![id, condition.as_deref()])
-            .await?;
-        group.condition = condition;
         record(&mut tx, kernel, &group).await?;
         tx.commit().await?;
     }

@@ -9,11 +9,14 @@
 //! while another is waited for, and none is shared by all. What is read here may be a report behind or ahead; it must
 //! **never** be written to SQL.
 
+mod places;
+
 use crate::applied::AppliedSession;
 use crate::report::Report;
 use crate::session::{Restart, Session, Totals};
 use kernel::id::Uuid;
 use kernel::{Db, Error, OrganisationId, Time};
+use places::{Place, Places, never, restarted_at};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,12 +26,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 const SHARDS: usize = 64;
 /// Sessions that are remembered at most: some 200 MiB. More are left out, and [`Live::is_complete`] says so.
 const MAX_SESSIONS: usize = 2_000_000;
-/// Boxes and networks told apart: some 30 MiB of texts. Sessions of more are closed by their rows only.
-const MAX_PLACES: usize = 200_000;
-/// Restarts of one NAS that a box which turns up later is held against: the last ones.
-const MAX_RESTARTS: usize = 1_000;
-/// The place of what has none.
-const NOWHERE: u32 = u32::MAX;
 /// Sessions of one membership that are looked at: more than any limit allows, and a place for each on the stack.
 pub const MAX_VISITED: usize = 64;
 /// Rows of one read while loading.
@@ -128,71 +125,6 @@ impl Entry {
     fn counts(&self) -> bool {
         !self.has_ended && !self.is_lost
     }
-}
-
-/// What a restart names: a NAS, a box behind it, a network of that box.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Place {
-    nas: Uuid,
-    address: String,
-    identifier: Option<String>,
-    called: Option<String>,
-}
-
-/// Places by number, when each was last restarted, and the restarts that a place which turns up later may have missed.
-#[derive(Debug, Default)]
-struct Places {
-    numbers: HashMap<Place, u32>,
-    restarted: Vec<Time>,
-    restarts: HashMap<Uuid, Vec<Restart>>,
-}
-
-impl Places {
-    fn number(&mut self, place: Place) -> u32 {
-        if let Some(number) = self.numbers.get(&place) {
-            return *number;
-        }
-        if self.restarted.len() >= MAX_PLACES {
-            return NOWHERE;
-        }
-        let number = u32::try_from(self.restarted.len()).unwrap_or(NOWHERE);
-        let known = self.restarts.get(&place.nas).into_iter().flatten();
-        let last = known
-            .filter(|restart| covers(restart, &place))
-            .map(|restart| restart.at)
-            .max();
-        self.restarted.push(last.unwrap_or_else(never));
-        self.numbers.insert(place, number);
-        number
-    }
-
-    fn restart(&mut self, restart: &Restart) {
-        for (place, number) in &self.numbers {
-            let at = &mut self.restarted[*number as usize];
-            if *at < restart.at && covers(restart, place) {
-                *at = restart.at;
-            }
-        }
-        let known = self.restarts.entry(restart.nas_id).or_default();
-        known.retain(|known| !known.is_of_same_box(restart) || known.at > restart.at);
-        if known.len() == MAX_RESTARTS {
-            known.remove(0);
-        }
-        known.push(restart.clone());
-    }
-}
-
-fn never() -> Time {
-    Time::from_unix_micros(i64::MIN / 2)
-}
-
-fn covers(restart: &Restart, place: &Place) -> bool {
-    restart.nas_id == place.nas
-        && restart.is_box(
-            &place.address,
-            place.identifier.as_deref(),
-            place.called.as_deref(),
-        )
 }
 
 /// The table.
@@ -668,11 +600,6 @@ impl Entry {
     fn is_open(&self, restarted: &[Time]) -> bool {
         !self.has_ended && self.session.started >= restarted_at(restarted, self.place)
     }
-}
-
-/// A place that turned up after the times were copied was not restarted since.
-fn restarted_at(restarted: &[Time], place: u32) -> Time {
-    restarted.get(place as usize).copied().unwrap_or_else(never)
 }
 
 fn interval(seconds: Option<i64>) -> u32 {

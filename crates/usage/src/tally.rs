@@ -141,6 +141,25 @@ impl Tally {
         Ok(())
     }
 
+    /// Reads what was used since a day again: another node has counted it. What this node counts at this moment is right
+    /// again with its next report.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]; it may be called again.
+    pub async fn refresh(&self, db: &Db, since: &str) -> Result<(), Error> {
+        let mut last = None;
+        loop {
+            let rows = counters::page_since(db, since, last.as_ref()).await?;
+            for row in &rows {
+                self.put(row.membership_id, &row.sum(), Totals::default(), true);
+            }
+            match rows.into_iter().last() {
+                Some(row) => last = Some(row),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Whether everything that SQL knows was loaded once.
     pub fn is_complete(&self) -> bool {
         self.is_complete.load(Ordering::Acquire)

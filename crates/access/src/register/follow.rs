@@ -46,6 +46,21 @@ impl Changed {
     }
 }
 
+/// Nodes whose reports are told apart.
+const MAX_REPORTERS: usize = 64;
+
+impl Touched {
+    fn reported(&mut self, event: &Event) {
+        let node = event.detail.as_ref().and_then(|detail| detail.get("node"));
+        if let Some(node) = node.and_then(serde_json::Value::as_str)
+            && self.reporters.len() < MAX_REPORTERS
+            && !self.reporters.iter().any(|known| known == node)
+        {
+            self.reporters.push(node.to_owned());
+        }
+    }
+}
+
 /// Who keeps a register right.
 pub struct Follower {
     kernel: Kernel,
@@ -70,6 +85,8 @@ pub struct Touched {
     pub policy: bool,
     /// Sessions that somebody closed.
     pub closed: Vec<Uuid>,
+    /// Nodes that have applied reports, each once.
+    pub reporters: Vec<String>,
 }
 
 /// How far a follower is.
@@ -264,6 +281,7 @@ impl Follower {
                 lock::SET => self.lock(event),
                 lock::LIFTED => self.lift(event),
                 usage::SESSION_CLOSED => self.touched.closed.push(event.subject),
+                usage::REPORTS_APPLIED => self.touched.reported(event),
                 _ => parts.take(event),
             }
         }
