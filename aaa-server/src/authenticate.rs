@@ -30,6 +30,10 @@ const HIDING_DELAY_MS: u16 = 250;
 /// out.
 const MAX_PRETENDED: usize = crate::pool::MAX_QUEUE / 4;
 
+/// How long after the start people with limits wait until it is known what was used. Where there is more to read than that
+/// takes, they come in, and are looked at again once it is.
+const USAGE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What an Access-Request came to.
 pub enum Done {
     /// The answer lies on the desk.
@@ -89,8 +93,11 @@ impl Shared {
         let may_defer = pass != Pass::Proving;
         let mut walk = facts.walk(now, question);
         if walk.needs_activity() {
-            if !self.usage.was_loaded() && !self.register.is_cut_off() {
-                // What was used is still being read.
+            if !self.usage.was_loaded()
+                && !self.register.is_cut_off()
+                && self.started.elapsed() < USAGE_PATIENCE
+            {
+                // What was used is still being read: the NAS asks again in a moment.
                 return Done::Dropped(Dropped::NotReady);
             }
             walk.activity = self.usage.activity(now, Some(question), &facts, &walk);
@@ -200,7 +207,10 @@ impl Shared {
         if roams {
             self.grants.note_device(device, member.id.0);
         }
-        let held = walk.groups.iter().filter(|(_, failed)| failed.is_none());
+        let held = walk
+            .groups
+            .iter()
+            .filter(|(group, unfit)| unfit.is_none() && group.compares());
         let granted = Granted {
             person: person.id,
             groups: held.map(|(group, _)| group.id).collect(),

@@ -6,7 +6,6 @@ use access::plan::PlanFacts;
 use identity::PersonId;
 use kernel::Time;
 use kernel::id::Uuid;
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +16,7 @@ const SHARDS: usize = 64;
 /// Memberships that are remembered: of more, none is added, and their sessions end when their NAS ends them.
 const MAX_GRANTS: usize = 1_000_000;
 /// One whose session never began is forgotten after so long.
-const KEPT_SECONDS: i64 = 3_600;
+const KEPT_SECONDS: i64 = 900;
 
 /// Whose session: a membership, and its device by [`usage::Live::device`].
 pub type Holder = (Uuid, u64);
@@ -27,8 +26,8 @@ pub type Holder = (Uuid, u64);
 pub struct Granted {
     /// Whose it is.
     pub person: PersonId,
-    /// The groups whose rules held.
-    pub groups: SmallVec<[GroupId; 2]>,
+    /// The groups that compare something with a request, and held.
+    pub groups: Box<[GroupId]>,
     /// The plan that its NASes were told; none is known right after a restart.
     pub told: Option<Arc<PlanFacts>>,
     /// Whether `told` is known.

@@ -16,7 +16,6 @@ use access::word::Refusal;
 use identity::{MembershipId, PersonId};
 use kernel::id::Uuid;
 use kernel::{Error, Time};
-use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -287,7 +286,7 @@ async fn want(
 fn unknown(person: PersonId, now: Time) -> Granted {
     Granted {
         person,
-        groups: SmallVec::new(),
+        groups: Box::default(),
         told: None,
         is_told: false,
         at: now,

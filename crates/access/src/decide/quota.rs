@@ -78,7 +78,8 @@ pub(super) fn sessions(facts: &Facts, walk: &Walk<'_>, trace: &mut Trace) -> Res
 }
 
 /// Why a limit is not looked at.
-const NOT_KNOWN: &str = "what was used is not known while the database is away";
+const NOT_KNOWN: &str =
+    "what was used is not known: it is still being read, or the database is away";
 
 /// Limits of rows, then plans: the one that holds now, which another may have taken the place of, and what is left.
 pub(super) fn quotas(
