@@ -161,9 +161,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             () = shared.watched.is_woken.notified() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        if !shared.usage.is_complete()
-            || shared.register.is_cut_off()
-            || !shared.register.is_ready()
+        if !shared.usage.was_loaded() || shared.register.is_cut_off() || !shared.register.is_ready()
         {
             looked = Instant::now();
             continue;
@@ -402,6 +400,10 @@ fn wanted_of(
         Err(reason) => return Some((Kind::Disconnect, reason, None)),
         Ok(lasting) => lasting?,
     };
+    if !shared.usage.is_complete() {
+        // More is open, or was used, than is known here: whether a quota is spent, and so which plan holds, is not known.
+        return None;
+    }
     if !granted.is_told {
         // Right after a restart: what it was told then is what it would be told now.
         let plan = lasting.plan;

@@ -2,6 +2,7 @@
 //!
 //! They move in chunks to `session_history`; a late report brings its row back, and it leaves again later.
 
+use crate::forget::Run;
 use kernel::id::Uuid;
 use kernel::{Engine, Error, Kernel, Time, Value};
 
@@ -99,17 +100,11 @@ async fn move_chunk(kernel: &Kernel, before: Time, place: &mut (Time, Uuid)) -> 
 /// # Errors
 /// [`Error::Engine`]; what was committed stays deleted.
 pub async fn forget_sessions(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut gone = 0;
-    for _ in 0..MAX_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let chunk = tx.run(FORGET, kernel::values![before, CHUNK]).await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk < CHUNK.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(gone)
+    let run = Run {
+        rows: CHUNK,
+        chunks: MAX_CHUNKS,
+    };
+    run.forget(kernel, FORGET, before).await
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod ring;
 
+use crate::forget::Run;
 use crate::report::words;
 use kernel::id::Uuid;
 use kernel::{Db, Error, Kernel, OrganisationId, Scope, Time, Value};
@@ -15,10 +16,6 @@ const CHUNK: usize = 200;
 pub const MAX_EXPLAINED: u32 = 1_000;
 /// Rows of one page.
 const PAGE: i64 = 2_000;
-/// Rows deleted by one transaction.
-const FORGET_CHUNK: i64 = 2_000;
-/// Chunks of one run: the rest waits for the next.
-const MAX_FORGET_CHUNKS: usize = 500;
 
 kernel::many! {
     /// Together: over a line of 50 ms, 200 statements would hold back every reader of events for ten seconds.
@@ -247,19 +244,7 @@ pub async fn between(
 /// # Errors
 /// [`Error::Engine`]; chunks that were committed stay deleted.
 pub async fn forget_attempts(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut gone = 0;
-    for _ in 0..MAX_FORGET_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let chunk = tx
-            .run(FORGET, kernel::values![before, FORGET_CHUNK])
-            .await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk == 0 {
-            break;
-        }
-    }
-    Ok(gone)
+    Run::USUAL.forget(kernel, FORGET, before).await
 }
 
 #[cfg(test)]

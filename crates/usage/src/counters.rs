@@ -2,6 +2,7 @@
 //!
 //! They grow in the transaction that writes the session, by what the session's days changed.
 
+use crate::forget::Run;
 use crate::session::{DayUsage, Totals};
 use kernel::id::Uuid;
 use kernel::{Db, Engine, Error, Kernel, Time, Tx, Value};
@@ -9,8 +10,11 @@ use std::collections::{BTreeMap, HashMap};
 
 /// How many rows one page holds.
 pub const PAGE: i64 = 2_000;
-/// Chunks of one run of forgetting: the rest waits for the next.
-const MAX_FORGET_CHUNKS: usize = 2_000;
+/// Of [`forget_usage`]: days of everybody.
+const USAGE_RUN: Run = Run {
+    rows: PAGE,
+    chunks: 2_000,
+};
 
 kernel::statements! {
     /// Statements of this file.
@@ -257,17 +261,7 @@ pub async fn of_membership(
 /// [`Error::Engine`]; chunks that were committed stay deleted.
 pub async fn forget_usage(kernel: &Kernel, before: Time) -> Result<u64, Error> {
     let day = before.to_chrono().date_naive().to_string();
-    let mut gone = 0;
-    for _ in 0..MAX_FORGET_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let chunk = tx.run(FORGET, kernel::values![&day, PAGE]).await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk < PAGE.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(gone)
+    USAGE_RUN.forget(kernel, FORGET, &day).await
 }
 
 #[derive(sqlx::FromRow)]

@@ -14,6 +14,7 @@ pub mod attempt;
 pub mod counters;
 pub mod drain;
 pub mod entry;
+mod forget;
 pub mod list;
 pub mod live;
 pub mod order;

@@ -3,6 +3,7 @@
 //! Whoever wants something writes a row; a node takes it, asks the NAS, and finishes it. A row that a node took and never
 //! finished, because it was killed, is taken again. Orders say what is wanted, never how: that is the door's.
 
+use crate::forget::Run;
 use crate::live::LiveSession;
 use crate::session::Session;
 use kernel::id::Uuid;
@@ -17,10 +18,6 @@ pub const ORDER_FINISHED: &str = "session.order_finished";
 const TAKEN_FOR_SECONDS: i64 = 180;
 /// Rows of one listing.
 const MAX_LISTED: i64 = 1_000;
-/// Rows deleted at a time.
-const FORGET_CHUNK: i64 = 2_000;
-/// Chunks of one run.
-const MAX_FORGET_CHUNKS: usize = 500;
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -462,17 +459,5 @@ pub async fn newest(db: &Db, scope: Scope, count: u32) -> Result<Vec<Order>, Err
 /// # Errors
 /// [`Error::Engine`]; chunks that were committed stay deleted.
 pub async fn forget_orders(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut gone = 0;
-    for _ in 0..MAX_FORGET_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let chunk = tx
-            .run(FORGET, kernel::values![before, FORGET_CHUNK])
-            .await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk < FORGET_CHUNK.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(gone)
+    Run::USUAL.forget(kernel, FORGET, before).await
 }

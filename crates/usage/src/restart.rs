@@ -4,6 +4,7 @@
 //! file closes the rows themselves, in chunks, so that a NAS with a hundred thousand sessions holds up nobody.
 
 use crate::applied::{AppliedSession, Settlement};
+use crate::forget::Run;
 use crate::session::store::{self, Held};
 use crate::session::{Restart, Session};
 use chrono_tz::Tz;
@@ -19,10 +20,6 @@ const CHUNK: i64 = 200;
 const MAX_RESTARTS: i64 = 20_000;
 /// A restart is settled so long after it at the earliest: a transaction that began without knowing of it has ended.
 const SETTLE_AFTER_SECONDS: i64 = 60;
-/// Restarts forgotten in one transaction.
-const FORGET_CHUNK: i64 = 2_000;
-/// Chunks of one run: the rest waits for the next.
-const MAX_FORGET_CHUNKS: usize = 500;
 /// Restarts looked at in one run.
 const MAX_UNSETTLED: i64 = 1_000;
 
@@ -207,17 +204,5 @@ async fn settle(tx: &mut Tx, now: Time, restart: &Restart) -> Result<(), Error> 
 /// # Errors
 /// [`Error::Engine`].
 pub async fn forget_restarts(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut gone = 0;
-    for _ in 0..MAX_FORGET_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let chunk = tx
-            .run(FORGET, kernel::values![before, FORGET_CHUNK])
-            .await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk < FORGET_CHUNK.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(gone)
+    Run::USUAL.forget(kernel, FORGET, before).await
 }

@@ -14,6 +14,7 @@ mod same_key;
 
 use crate::applied::{AppliedSession, Settlement};
 use crate::entry::{BadEntry, Entry};
+use crate::forget::Run;
 use crate::report::Report;
 use crate::restart;
 use crate::session::store::{self, Key};
@@ -309,28 +310,20 @@ pub(crate) async fn keep_unreadable(
     Ok(())
 }
 
-/// Rows of one transaction of [`forget_unreadable`]: each may have some KiB.
-const FORGET_CHUNK: i64 = 500;
-/// Its chunks in one run: the rest waits for the next.
-const MAX_FORGET_CHUNKS: usize = 500;
+/// Of [`forget_unreadable`]: each row may have some KiB.
+const UNREADABLE_RUN: Run = Run {
+    rows: 500,
+    chunks: 500,
+};
 
 /// Deletes what was kept unread before `before`, in chunks; how many that were.
 ///
 /// # Errors
 /// [`Error::Engine`]; chunks that were committed stay deleted.
 pub async fn forget_unreadable(kernel: &Kernel, before: Time) -> Result<u64, Error> {
-    let mut gone = 0;
-    for _ in 0..MAX_FORGET_CHUNKS {
-        let mut tx = kernel.db.begin().await?;
-        let values = kernel::values![before, FORGET_CHUNK];
-        let chunk = tx.run(FORGET_UNREADABLE, values).await?;
-        tx.commit().await?;
-        gone += chunk;
-        if chunk < FORGET_CHUNK.unsigned_abs() {
-            break;
-        }
-    }
-    Ok(gone)
+    UNREADABLE_RUN
+        .forget(kernel, FORGET_UNREADABLE, before)
+        .await
 }
 
 async fn apply_reports(
